@@ -1,0 +1,161 @@
+// A map of expensive values, bounded in bytes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "server/base/mutex.h"
+#include "server/base/status.h"
+
+namespace tconv::server {
+
+// Maps keys to shared immutable values that are built when first asked for.
+// When the values held exceed the capacity, those used least recently are
+// forgotten; they live on until their last user lets go. Thread-safe.
+template <typename Key, typename Value, typename Hash = std::hash<Key>>
+class LruMap {
+ public:
+  using ValuePtr = std::shared_ptr<const Value>;
+
+  struct Built {
+    ValuePtr value;
+    int64_t bytes = 0;
+  };
+
+  // `on_forget`, if any, hears of every value that was kept and is no more,
+  // without a lock held.
+  using ForgetListener = std::function<void(const Value&)>;
+
+  explicit LruMap(int64_t capacity_bytes, ForgetListener on_forget = nullptr)
+      : capacity_bytes_(capacity_bytes), on_forget_(std::move(on_forget)) {}
+
+  // The value of `key`, made by `build` (a StatusOr<Built>(), called without a
+  // lock) when there is none. Callers that ask for a key under construction
+  // wait and share the result, be it an error. Errors are not kept, neither are
+  // values larger than the capacity. REQUIRES: `build` does not throw.
+  template <typename Build>
+  StatusOr<ValuePtr> GetOrBuild(const Key& key, Build&& build) {
+    std::shared_ptr<Construction> construction;
+    {
+      MutexLock lock(mutex_);
+      if (const auto found = index_.find(key); found != index_.end()) {
+        entries_.splice(entries_.begin(), entries_, found->second);
+        return found->second->built.value;
+      }
+      const auto [slot, is_builder] = constructions_.try_emplace(key);
+      if (!is_builder) {
+        construction = slot->second;
+        while (!construction->done) built_.Wait(mutex_);
+        return construction->result;
+      }
+      construction = slot->second = std::make_shared<Construction>();
+    }
+    return Finish(key, *construction, std::forward<Build>(build)());
+  }
+
+  // Forgets every value whose key satisfies `predicate`, and does not keep
+  // those under construction.
+  template <typename Predicate>
+  void EraseIf(Predicate&& predicate) {
+    Forgotten forgotten{on_forget_, {}};
+    MutexLock lock(mutex_);
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+      const auto next = std::next(entry);
+      if (predicate(entry->key)) Forget(entry, forgotten);
+      entry = next;
+    }
+    for (auto& [key, construction] : constructions_) {
+      if (predicate(key)) construction->keep = false;
+    }
+  }
+
+  // The values whose keys satisfy `predicate`, most recently used first.
+  template <typename Predicate>
+  std::vector<ValuePtr> FindIf(Predicate&& predicate) const {
+    std::vector<ValuePtr> found;
+    MutexLock lock(mutex_);
+    for (const Entry& entry : entries_) {
+      if (predicate(entry.key)) found.push_back(entry.built.value);
+    }
+    return found;
+  }
+
+  int64_t bytes_held() const {
+    MutexLock lock(mutex_);
+    return bytes_held_;
+  }
+
+ private:
+  struct Entry {
+    Key key;
+    Built built;
+  };
+  using Entries = std::list<Entry>;
+
+  // Values on their way out; declared before the lock, so that neither their
+  // destructors nor the listener run while it is held.
+  struct Forgotten {
+    const ForgetListener& listener;
+    std::vector<ValuePtr> values;
+
+    ~Forgotten() {
+      if (!listener) return;
+      for (const ValuePtr& value : values) listener(*value);
+    }
+  };
+
+  struct Construction {
+    bool done = false;
+    bool keep = true;
+    StatusOr<ValuePtr> result = ValuePtr();
+  };
+
+  StatusOr<ValuePtr> Finish(const Key& key, Construction& construction, StatusOr<Built> built) {
+    Forgotten forgotten{on_forget_, {}};
+    MutexLock lock(mutex_);
+    if (built.ok()) {
+      construction.result = built->value;
+      if (construction.keep && built->bytes <= capacity_bytes_) {
+        Keep(key, *std::move(built), forgotten);
+      }
+    } else {
+      construction.result = built.status();
+    }
+    const StatusOr<ValuePtr> result = construction.result;
+    construction.done = true;
+    constructions_.erase(key);
+    built_.NotifyAll();
+    return result;
+  }
+
+  void Keep(const Key& key, Built built, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
+    bytes_held_ += built.bytes;
+    entries_.push_front({key, std::move(built)});
+    index_.emplace(key, entries_.begin());
+    while (bytes_held_ > capacity_bytes_) Forget(std::prev(entries_.end()), forgotten);
+  }
+
+  void Forget(typename Entries::iterator entry, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
+    bytes_held_ -= entry->built.bytes;
+    forgotten.values.push_back(std::move(entry->built.value));
+    index_.erase(entry->key);
+    entries_.erase(entry);
+  }
+
+  const int64_t capacity_bytes_;
+  const ForgetListener on_forget_;
+  mutable Mutex mutex_;
+  CondVar built_;
+  Entries entries_ TCONV_GUARDED_BY(mutex_);  // most recently used first
+  std::unordered_map<Key, typename Entries::iterator, Hash> index_ TCONV_GUARDED_BY(mutex_);
+  std::unordered_map<Key, std::shared_ptr<Construction>, Hash> constructions_
+      TCONV_GUARDED_BY(mutex_);
+  int64_t bytes_held_ TCONV_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace tconv::server

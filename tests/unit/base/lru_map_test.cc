@@ -1,0 +1,109 @@
+#include "server/base/lru_map.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/status_matchers.h"
+
+namespace tconv::server {
+namespace {
+
+using ::tconv::testing::IsOk;
+using ::tconv::testing::StatusIs;
+
+class LruMapTest : public ::testing::Test {
+ protected:
+  using Map = LruMap<std::string, std::string>;
+
+  // Asks for `key`; a missing value takes `bytes`.
+  std::string Get(const std::string& key, int64_t bytes = 10) {
+    return **map_.GetOrBuild(key, [&]() -> StatusOr<Map::Built> {
+      ++builds_;
+      return Map::Built{std::make_shared<const std::string>("value of " + key), bytes};
+    });
+  }
+
+  std::vector<std::string> Held() const {
+    std::vector<std::string> held;
+    for (const auto& value : map_.FindIf([](const std::string&) { return true; })) {
+      held.push_back(*value);
+    }
+    return held;
+  }
+
+  Map map_{30};
+  std::atomic<int> builds_ = 0;
+};
+
+TEST_F(LruMapTest, BuildsAValueOnce) {
+  EXPECT_EQ(Get("a"), "value of a");
+  EXPECT_EQ(Get("a"), "value of a");
+  EXPECT_EQ(builds_, 1);
+}
+
+TEST_F(LruMapTest, ForgetsTheLeastRecentlyUsedBeyondItsCapacity) {
+  for (const char* key : {"a", "b", "c"}) Get(key);
+  Get("a");
+  Get("d");
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of d", "value of a", "value of c"));
+  EXPECT_EQ(map_.bytes_held(), 30);
+}
+
+TEST_F(LruMapTest, MakesRoomForALargeValue) {
+  for (const char* key : {"a", "b", "c"}) Get(key);
+  Get("large", 25);
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of large"));
+}
+
+TEST_F(LruMapTest, ReturnsButDoesNotKeepAValueLargerThanItself) {
+  Get("a");
+  EXPECT_EQ(Get("huge", 31), "value of huge");
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of a"));
+}
+
+TEST_F(LruMapTest, DoesNotKeepErrors) {
+  const auto fail = []() -> StatusOr<Map::Built> { return absl::InternalError("no"); };
+  EXPECT_THAT(map_.GetOrBuild("a", fail), StatusIs(StatusCode::kInternal));
+  EXPECT_EQ(Get("a"), "value of a");
+}
+
+TEST_F(LruMapTest, ForgottenValuesLiveOnWithTheirUsers) {
+  const auto value = map_.GetOrBuild("a", []() -> StatusOr<Map::Built> {
+    return Map::Built{std::make_shared<const std::string>("kept"), 10};
+  });
+  map_.EraseIf([](const std::string& key) { return key == "a"; });
+  EXPECT_EQ(map_.bytes_held(), 0);
+  EXPECT_EQ(**value, "kept");
+}
+
+TEST_F(LruMapTest, ConcurrentCallersShareOneBuild) {
+  constexpr int kCallers = 8;
+  std::latch all_asked(kCallers);
+  std::vector<std::thread> callers;
+  for (int i = 0; i < kCallers; ++i) {
+    callers.emplace_back([&] {
+      all_asked.arrive_and_wait();
+      EXPECT_EQ(Get("a"), "value of a");
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(builds_, 1);
+}
+
+TEST_F(LruMapTest, ErasingWhileBuildingPreventsKeeping) {
+  const auto value = map_.GetOrBuild("a", [&]() -> StatusOr<Map::Built> {
+    map_.EraseIf([](const std::string& key) { return key == "a"; });
+    return Map::Built{std::make_shared<const std::string>("late"), 10};
+  });
+  ASSERT_THAT(value, IsOk());
+  EXPECT_THAT(Held(), ::testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace tconv::server
