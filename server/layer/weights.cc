@@ -1,0 +1,77 @@
+#include "server/layer/weights.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tconv::server {
+namespace {
+
+Status CheckShape(std::string_view field, const Shape& expected, const Shape& got) {
+  if (got == expected) return OkStatus();
+  return InvalidField(field, "expected {}, got {}", ToString(expected), ToString(got));
+}
+
+StatusOr<Tensor> Initialized(const Initializer& initializer, DType dtype, const Shape& shape) {
+  TCONV_RETURN_IF_ERROR(initializer.Accepts(shape));
+  TCONV_ASSIGN_OR_RETURN(Tensor weight, Tensor::Allocate(dtype, shape));
+  initializer.Fill(weight.mutable_view());
+  return weight;
+}
+
+}  // namespace
+
+StatusOr<Shape> KernelShape(const LayerConfig& config, int64_t in_channels) {
+  std::vector<int64_t> dims = config.kernel_size;
+  dims.insert(dims.end(), {config.filters, in_channels});
+  StatusOr<Shape> shape = Shape::Make(dims);
+  if (shape.ok()) return shape;
+  return InvalidField("kernel", "{}", std::string(shape.status().message()));
+}
+
+Shape BiasShape(const LayerConfig& config) { return {config.filters}; }
+
+int64_t ParameterCount(const LayerConfig& config, int64_t in_channels) {
+  return KernelShape(config, in_channels)->num_elements() + (config.use_bias ? config.filters : 0);
+}
+
+StatusOr<Weights> InitializeWeights(const LayerConfig& config, int64_t in_channels) {
+  const DType dtype = config.dtype.variable;
+  TCONV_ASSIGN_OR_RETURN(const Shape kernel_shape, KernelShape(config, in_channels));
+  StatusOr<Tensor> kernel = Initialized(config.kernel_initializer, dtype, kernel_shape);
+  if (!kernel.ok()) return InField("kernel_initializer", kernel.status());
+  Weights weights{std::move(*kernel), std::nullopt, 1};
+  if (config.use_bias) {
+    StatusOr<Tensor> bias = Initialized(config.bias_initializer, dtype, BiasShape(config));
+    if (!bias.ok()) return InField("bias_initializer", bias.status());
+    weights.bias = std::move(*bias);
+  }
+  return weights;
+}
+
+StatusOr<Weights> MakeWeights(const LayerConfig& config, int64_t in_channels,
+                              ConstTensorView kernel, std::optional<ConstTensorView> bias,
+                              int64_t version) {
+  TCONV_ASSIGN_OR_RETURN(const Shape kernel_shape, KernelShape(config, in_channels));
+  TCONV_RETURN_IF_ERROR(CheckShape("kernel.shape", kernel_shape, kernel.shape));
+  if (config.use_bias && !bias.has_value()) {
+    return InvalidField("bias", "expected {}, got nothing", ToString(BiasShape(config)));
+  }
+  if (!config.use_bias && bias.has_value()) {
+    return InvalidField("bias", "expected nothing for a layer without bias, got {}",
+                        ToString(bias->shape));
+  }
+  if (bias.has_value()) {
+    TCONV_RETURN_IF_ERROR(CheckShape("bias.shape", BiasShape(config), bias->shape));
+  }
+
+  Weights weights;
+  TCONV_ASSIGN_OR_RETURN(weights.kernel, Tensor::Converted(kernel, config.dtype.variable));
+  if (bias.has_value()) {
+    TCONV_ASSIGN_OR_RETURN(weights.bias, Tensor::Converted(*bias, config.dtype.variable));
+  }
+  weights.version = version;
+  return weights;
+}
+
+}  // namespace tconv::server
