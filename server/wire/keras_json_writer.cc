@@ -1,0 +1,141 @@
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "server/layer/object_spec.h"
+#include "server/wire/keras_json.h"
+
+namespace tconv::server {
+namespace {
+
+// Keys stay in the order in which Keras writes them.
+using Json = nlohmann::ordered_json;
+
+Json Serialized(std::string_view module, std::string_view class_name, Json config) {
+  Json json;
+  json["module"] = module;
+  json["class_name"] = class_name;
+  json["config"] = std::move(config);
+  json["registered_name"] = nullptr;
+  return json;
+}
+
+// Keras takes floats where it expects numbers, but only integers as axes and
+// seeds.
+bool IsInteger(std::string_view argument) {
+  return argument == "axis" || argument == "seed" || argument == "input_axes" ||
+         argument == "output_axes";
+}
+
+Json ToJson(std::string_view name, const ArgumentValue& value) {
+  struct Printer {
+    bool is_integer;
+    Json operator()(std::monostate) const { return nullptr; }
+    Json operator()(bool boolean) const { return boolean; }
+    Json operator()(double number) const {
+      return is_integer ? Json(static_cast<int64_t>(number)) : Json(number);
+    }
+    Json operator()(const std::string& text) const { return text; }
+    Json operator()(const std::vector<double>& numbers) const {
+      Json list = Json::array();
+      for (const double number : numbers) list.push_back((*this)(number));
+      return list;
+    }
+  };
+  return std::visit(Printer{IsInteger(name)}, value);
+}
+
+Json ToJson(std::string_view module, const ObjectSpec& spec) {
+  Json config = Json::object();
+  for (const auto& [name, value] : spec.arguments) config[name] = ToJson(name, value);
+  return Serialized(module, spec.name, std::move(config));
+}
+
+template <typename T>
+Json ToJson(std::string_view module, const std::optional<T>& object) {
+  return object.has_value() ? ToJson(module, object->spec()) : Json(nullptr);
+}
+
+Json ToJson(const DTypePolicy& policy) {
+  return Serialized("keras", "DTypePolicy", {{"name", policy.name}});
+}
+
+// Layers of Keras that take the arguments of a function.
+struct ActivationLayer {
+  std::string_view function;
+  std::string_view class_name;
+  std::string_view name;  // as Keras generates it
+};
+constexpr ActivationLayer kActivationLayers[] = {
+    {"elu", "ELU", "elu"},
+    {"leaky_relu", "LeakyReLU", "leaky_re_lu"},
+    {"relu", "ReLU", "re_lu"},
+    {"softmax", "Softmax", "softmax"},
+};
+
+// The function's name when its arguments are the defaults, else the layer that
+// takes them, if there is one.
+std::optional<Json> ActivationToJson(const LayerConfig& config) {
+  const Activation& activation = config.activation;
+  const ObjectSpec& spec = activation.spec();
+  const StatusOr<Activation> by_name = Activation::Make({.name = spec.name, .arguments = {}});
+  if (by_name.ok() && *by_name == activation) return Json(spec.name);
+
+  for (const ActivationLayer& layer : kActivationLayers) {
+    if (layer.function != spec.name) continue;
+    // Layers refuse some arguments that functions take.
+    const ObjectSpec layer_spec{std::string(layer.class_name), spec.arguments};
+    if (!Activation::Make(layer_spec).ok()) return std::nullopt;
+    Json arguments = {{"name", layer.name}, {"trainable", true}, {"dtype", ToJson(config.dtype)}};
+    for (const auto& [name, value] : spec.arguments) arguments[name] = ToJson(name, value);
+    return Serialized("keras.layers", layer.class_name, std::move(arguments));
+  }
+  return std::nullopt;
+}
+
+Json BuildConfig(const LayerConfig& config, int64_t in_channels) {
+  std::vector<Json> shape(static_cast<size_t>(config.tensor_rank()));
+  shape[static_cast<size_t>(config.channel_axis())] = in_channels;
+  return {{"input_shape", shape}};
+}
+
+}  // namespace
+
+std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_channels) {
+  std::optional<Json> activation = ActivationToJson(config);
+  if (!activation.has_value()) return std::nullopt;
+
+  Json json;
+  json["name"] = config.name.empty() ? Json(nullptr) : Json(config.name);
+  json["trainable"] = config.trainable;
+  json["dtype"] = ToJson(config.dtype);
+  json["filters"] = config.filters;
+  json["kernel_size"] = config.kernel_size;
+  json["strides"] = config.strides;
+  json["padding"] = config.padding == Padding::kSame ? "same" : "valid";
+  json["output_padding"] =
+      config.output_padding.has_value() ? Json(*config.output_padding) : Json(nullptr);
+  json["data_format"] =
+      config.data_format == DataFormat::kChannelsFirst ? "channels_first" : "channels_last";
+  json["dilation_rate"] = config.dilation_rate;
+  json["activation"] = *std::move(activation);
+  json["use_bias"] = config.use_bias;
+  json["kernel_initializer"] = ToJson("keras.initializers", config.kernel_initializer.spec());
+  json["bias_initializer"] = ToJson("keras.initializers", config.bias_initializer.spec());
+  json["kernel_regularizer"] = ToJson("keras.regularizers", config.kernel_regularizer);
+  json["bias_regularizer"] = ToJson("keras.regularizers", config.bias_regularizer);
+  json["activity_regularizer"] = ToJson("keras.regularizers", config.activity_regularizer);
+  json["kernel_constraint"] = ToJson("keras.constraints", config.kernel_constraint);
+  json["bias_constraint"] = ToJson("keras.constraints", config.bias_constraint);
+
+  Json layer = Serialized("keras.layers", ClassName(config.spatial_rank), std::move(json));
+  if (in_channels > 0) layer["build_config"] = BuildConfig(config, in_channels);
+  constexpr int kCompact = -1;
+  constexpr bool kAsciiOnly = true;
+  return layer.dump(kCompact, ' ', kAsciiOnly, Json::error_handler_t::replace);
+}
+
+}  // namespace tconv::server

@@ -1,0 +1,79 @@
+// Any text: the JSON reader either refuses it, or reads a layer that survives
+// being printed and being sent. Starts from the layers of the golden cases, for
+// chance does not find the keys.
+#include <google/protobuf/util/message_differencer.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/wire/keras_json.h"
+#include "server/wire/layer_codec.h"
+
+namespace tconv::server {
+namespace {
+
+// Stops the fuzzer, which then keeps the input.
+void Check(bool condition, std::string_view what, const std::string& context) {
+  if (condition) return;
+  std::cerr << what << ": " << context << "\n";
+  std::abort();
+}
+
+// A user's mistake, and never anything else.
+void CheckRefusal(const Status& status) {
+  Check(status.code() == StatusCode::kInvalidArgument, "unexpected error", status.ToString());
+}
+
+void CheckSameLayer(const StatusOr<LayerConfig>& back, const v1::LayerConfig& expected) {
+  Check(back.ok(), "not read back", back.status().ToString());
+  Check(google::protobuf::util::MessageDifferencer::Equals(ToProto(*back), expected),
+        "read back as another layer", expected.ShortDebugString());
+}
+
+void CheckText(std::string_view text) {
+  const StatusOr<KerasLayer> layer = ParseKerasJson(text);
+  if (!layer.ok()) return CheckRefusal(layer.status());
+  const StatusOr<LayerConfig> config = LayerConfigFromProto(layer->config);
+  if (!config.ok()) return CheckRefusal(config.status());
+
+  const v1::LayerConfig message = ToProto(*config);
+  CheckSameLayer(LayerConfigFromProto(message), message);
+
+  constexpr int64_t kInChannels = 3;
+  const std::optional<std::string> printed = ToKerasJson(*config, kInChannels);
+  Check(printed.has_value(), "read from JSON but not printed", message.ShortDebugString());
+  const StatusOr<KerasLayer> reread = ParseKerasJson(*printed);
+  Check(reread.ok(), "printed but not read", *printed);
+  Check(reread->build_shape.size() == static_cast<size_t>(config->tensor_rank()),
+        "lost the build shape", *printed);
+  CheckSameLayer(LayerConfigFromProto(reread->config), message);
+}
+
+}  // namespace
+}  // namespace tconv::server
+
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  static std::string seeds = "-seed_inputs=";
+  for (const auto& entry : std::filesystem::directory_iterator(TCONV_GOLDEN_CASES)) {
+    const auto layer = entry.path() / "layer.json";
+    if (std::filesystem::exists(layer)) seeds += layer.string() + ",";
+  }
+  seeds.pop_back();
+  static std::vector<char*> arguments(*argv, *argv + *argc);
+  arguments.push_back(seeds.data());
+  *argc = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  *argv = arguments.data();
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  tconv::server::CheckText({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
