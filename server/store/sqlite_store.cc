@@ -1,0 +1,221 @@
+#include "server/store/sqlite_store.h"
+
+#include <algorithm>
+#include <cassert>
+#include <string_view>
+#include <utility>
+
+#include "server/base/mutex.h"
+#include "server/store/digest.h"
+#include "server/store/sqlite_db.h"
+#include "server/store/sqlite_file.h"
+#include "server/store/sqlite_tensor.h"
+#include "server/store/store_errors.h"
+#include "server/wire/layer_codec.h"
+
+namespace tconv::server {
+namespace {
+
+using Kind = SqliteTransaction::Kind;
+
+constexpr char kKernel[] = "kernel";
+constexpr char kBias[] = "bias";
+
+// One row of the table `layer`.
+struct LayerRow {
+  int64_t id = 0;
+  std::string name;
+  std::string config;  // serialized
+  int64_t in_channels = 0;
+  int64_t weights_version = 0;
+  bool is_intact = true;  // the digest is the one that was written
+};
+
+constexpr char kSelectLayers[] =
+    "SELECT id, name, config, in_channels, weights_version, digest FROM layer ORDER BY name";
+constexpr char kSelectLayer[] =
+    "SELECT id, name, config, in_channels, weights_version, digest FROM layer WHERE name = ?";
+
+ByteSpan BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+Digest DigestOf(const LayerRow& row) {
+  return DigestBuilder()
+      .Add(row.name)
+      .Add(row.config)
+      .Add(row.in_channels)
+      .Add(row.weights_version)
+      .Finish();
+}
+
+LayerRow RowOf(SqliteStatement& select) {
+  const ByteSpan config = select.Blob(2);
+  LayerRow row{.id = select.Int(0),
+               .name = std::string(select.Text(1)),
+               .config = std::string(reinterpret_cast<const char*>(config.data()), config.size()),
+               .in_channels = select.Int(3),
+               .weights_version = select.Int(4)};
+  row.is_intact = std::ranges::equal(select.Blob(5), DigestOf(row));
+  return row;
+}
+
+StatusOr<LayerRow> FindLayer(SqliteDb& db, const std::string& name) {
+  SqliteStatement select(db, kSelectLayer, name);
+  TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
+  if (!found) return LayerNotFound(name);
+  return RowOf(select);
+}
+
+StatusOr<LayerRecord> RecordOf(const LayerRow& row) {
+  v1::LayerConfig proto;
+  if (!row.is_intact || !proto.ParseFromString(row.config)) {
+    return LayerDamaged(row.name, "the stored description is not what was written");
+  }
+  StatusOr<LayerConfig> config = LayerConfigFromProto(proto);
+  if (!config.ok()) {
+    return LayerDamaged(row.name, "the stored configuration is not valid: " +
+                                      std::string(config.status().message()));
+  }
+  return LayerRecord{.name = row.name,
+                     .config = *std::move(config),
+                     .in_channels = row.in_channels,
+                     .weights_version = row.weights_version};
+}
+
+Status InsertWeights(SqliteDb& db, int64_t layer_id, const Weights& weights, int64_t chunk_bytes) {
+  TCONV_RETURN_IF_ERROR(InsertTensor(db, layer_id, kKernel, weights.kernel.view(), chunk_bytes));
+  if (!weights.bias.has_value()) return OkStatus();
+  return InsertTensor(db, layer_id, kBias, weights.bias->view(), chunk_bytes);
+}
+
+StatusOr<Weights> SelectWeights(SqliteDb& db, int64_t layer_id, const LayerRecord& record) {
+  Weights weights;
+  weights.version = record.weights_version;
+  TCONV_ASSIGN_OR_RETURN(weights.kernel, ReadTensor(db, layer_id, kKernel));
+  if (record.config.use_bias) {
+    TCONV_ASSIGN_OR_RETURN(weights.bias, ReadTensor(db, layer_id, kBias));
+  }
+  return weights;
+}
+
+class SqliteStore final : public LayerStore {
+ public:
+  SqliteStore(SqliteFile file, const SqliteStoreOptions& options)
+      : path_(file.path), chunk_bytes_(options.chunk_bytes), file_(std::move(file)) {}
+
+  StatusOr<LayerIndex> ReadIndex() override;
+  Status Create(const LayerRecord& record, const Weights* weights) override;
+  Status PutWeights(const std::string& name, const Weights& weights,
+                    int64_t expected_version) override;
+  StatusOr<Weights> ReadWeights(const std::string& name) override;
+  Status Delete(const std::string& name) override;
+
+ private:
+  const std::string path_;
+  const int64_t chunk_bytes_;
+  Mutex mutex_;  // one change at a time
+  SqliteFile file_ TCONV_GUARDED_BY(mutex_);
+};
+
+StatusOr<LayerIndex> SqliteStore::ReadIndex() {
+  TCONV_ASSIGN_OR_RETURN(SqliteDb db, SqliteDb::Open(path_));
+  SqliteStatement select(db, kSelectLayers);
+  LayerIndex index;
+  while (true) {
+    TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
+    if (!found) return index;
+    const LayerRow row = RowOf(select);
+    StatusOr<LayerRecord> record = RecordOf(row);
+    if (record.ok()) {
+      index.layers.push_back(*std::move(record));
+    } else {
+      index.damaged.push_back({.name = row.name, .error = record.status()});
+    }
+  }
+}
+
+Status SqliteStore::Create(const LayerRecord& record, const Weights* weights) {
+  assert(record.weights_version == (weights == nullptr ? 0 : weights->version));
+  const LayerRow row{.name = record.name,
+                     .config = ToProto(record.config).SerializeAsString(),
+                     .in_channels = record.in_channels,
+                     .weights_version = record.weights_version};
+  const MutexLock lock(mutex_);
+  SqliteDb& db = file_.db;
+  TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
+                         SqliteTransaction::Begin(db, Kind::kImmediate));
+  const Status found = FindLayer(db, record.name).status();
+  if (found.ok()) return LayerExists(record.name);
+  if (found.code() != StatusCode::kNotFound) return found;
+  TCONV_RETURN_IF_ERROR(db.Execute(
+      "INSERT INTO layer (name, config, in_channels, weights_version, digest)"
+      " VALUES (?, ?, ?, ?, ?)",
+      row.name, BytesOf(row.config), row.in_channels, row.weights_version, DigestOf(row)));
+  if (weights != nullptr) {
+    TCONV_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("SELECT last_insert_rowid()"));
+    TCONV_RETURN_IF_ERROR(InsertWeights(db, id, *weights, chunk_bytes_));
+  }
+  return transaction.Commit();
+}
+
+Status SqliteStore::PutWeights(const std::string& name, const Weights& weights,
+                               int64_t expected_version) {
+  const MutexLock lock(mutex_);
+  SqliteDb& db = file_.db;
+  TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
+                         SqliteTransaction::Begin(db, Kind::kImmediate));
+  TCONV_ASSIGN_OR_RETURN(LayerRow row, FindLayer(db, name));
+  // A new digest would declare the damage valid.
+  TCONV_RETURN_IF_ERROR(RecordOf(row).status());
+  if (row.weights_version != expected_version) {
+    return VersionMoved(name, expected_version, row.weights_version);
+  }
+  row.in_channels = weights.in_channels();
+  row.weights_version = weights.version;
+  TCONV_RETURN_IF_ERROR(
+      db.Execute("UPDATE layer SET in_channels = ?, weights_version = ?, digest = ? WHERE id = ?",
+                 row.in_channels, row.weights_version, DigestOf(row), row.id));
+  TCONV_RETURN_IF_ERROR(DeleteTensors(db, row.id));
+  TCONV_RETURN_IF_ERROR(InsertWeights(db, row.id, weights, chunk_bytes_));
+  return transaction.Commit();
+}
+
+StatusOr<Weights> SqliteStore::ReadWeights(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(SqliteDb db, SqliteDb::Open(path_));
+  TCONV_ASSIGN_OR_RETURN(const SqliteTransaction one_state,
+                         SqliteTransaction::Begin(db, Kind::kDeferred));
+  TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, name));
+  TCONV_ASSIGN_OR_RETURN(const LayerRecord record, RecordOf(row));
+  if (record.weights_version == 0) return LayerNotBuilt(name);
+  StatusOr<Weights> weights = SelectWeights(db, row.id, record);
+  if (weights.status().code() == StatusCode::kDataLoss) {
+    return LayerDamaged(name, std::string(weights.status().message()));
+  }
+  return weights;
+}
+
+Status SqliteStore::Delete(const std::string& name) {
+  const MutexLock lock(mutex_);
+  SqliteDb& db = file_.db;
+  {
+    TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
+                           SqliteTransaction::Begin(db, Kind::kImmediate));
+    TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, name));
+    TCONV_RETURN_IF_ERROR(DeleteTensors(db, row.id));
+    TCONV_RETURN_IF_ERROR(db.Execute("DELETE FROM layer WHERE id = ?", row.id));
+    TCONV_RETURN_IF_ERROR(transaction.Commit());
+  }
+  // The layer is gone, whether or not its space can be given back now: what
+  // stays is taken by the next weights or given back by the next deletion.
+  db.Execute("PRAGMA incremental_vacuum").IgnoreError();
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<LayerStore>> OpenSqliteStore(const std::string& path,
+                                                      const SqliteStoreOptions& options) {
+  TCONV_ASSIGN_OR_RETURN(SqliteFile file, OpenSqliteFile(path));
+  return std::make_unique<SqliteStore>(std::move(file), options);
+}
+
+}  // namespace tconv::server
