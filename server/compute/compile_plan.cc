@@ -1,0 +1,59 @@
+#include "server/compute/compile_plan.h"
+
+#include <utility>
+
+namespace tconv::server {
+namespace {
+
+// A linear plan, then an activation along an axis.
+class AxisActivationPlan final : public ForwardPlan {
+ public:
+  AxisActivationPlan(const DeconvProblem& problem, std::unique_ptr<const ForwardPlan> linear)
+      : activation_(problem.activation),
+        linear_shape_(problem.linear_shape()),
+        linear_(std::move(linear)) {}
+
+  Status Execute(ConstTensorView src, TensorView dst) const override {
+    // The activation works in the type of a wide dst, and there in place unless
+    // it changes the shape.
+    const bool is_narrow = dst.dtype == DType::kFloat16 || dst.dtype == DType::kBFloat16;
+    if (!is_narrow && dst.shape == linear_shape_) {
+      TCONV_RETURN_IF_ERROR(linear_->Execute(src, dst));
+      activation_.ApplyAlongAxis(dst, dst);
+      return OkStatus();
+    }
+    TCONV_ASSIGN_OR_RETURN(Tensor linear, Tensor::Allocate(dst.dtype, linear_shape_));
+    TCONV_RETURN_IF_ERROR(linear_->Execute(src, linear.mutable_view()));
+    if (!is_narrow) {
+      activation_.ApplyAlongAxis(linear.view(), dst);
+      return OkStatus();
+    }
+    TCONV_ASSIGN_OR_RETURN(Tensor wide, Tensor::Converted(linear.view(), DType::kFloat32));
+    TCONV_ASSIGN_OR_RETURN(Tensor result, Tensor::Allocate(DType::kFloat32, dst.shape));
+    activation_.ApplyAlongAxis(wide.view(), result.mutable_view());
+    Convert(result.view(), dst);
+    return OkStatus();
+  }
+
+  int64_t bytes_held() const override { return linear_->bytes_held(); }
+
+ private:
+  const Activation activation_;
+  const Shape linear_shape_;
+  const std::unique_ptr<const ForwardPlan> linear_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<const ForwardPlan>> CompilePlan(const Strategy& strategy,
+                                                         const DeconvProblem& problem,
+                                                         std::shared_ptr<const Weights> weights) {
+  if (problem.activation.is_elementwise()) return strategy.Compile(problem, std::move(weights));
+  DeconvProblem linear_problem = problem;
+  linear_problem.activation = Activation();
+  TCONV_ASSIGN_OR_RETURN(std::unique_ptr<const ForwardPlan> linear,
+                         strategy.Compile(linear_problem, std::move(weights)));
+  return std::make_unique<const AxisActivationPlan>(problem, std::move(linear));
+}
+
+}  // namespace tconv::server

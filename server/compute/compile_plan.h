@@ -1,0 +1,19 @@
+// From a strategy to a plan for any activation.
+#pragma once
+
+#include <memory>
+
+#include "server/base/status.h"
+#include "server/compute/strategy.h"
+
+namespace tconv::server {
+
+// The plan of `strategy` for `problem`. Strategies know element-wise
+// activations only; the others run along an axis of the finished linear result,
+// which this plan computes first. Errors of Strategy::Compile().
+// REQUIRES: strategy.Supports(problem) is OK, the weights fit the problem.
+StatusOr<std::unique_ptr<const ForwardPlan>> CompilePlan(const Strategy& strategy,
+                                                         const DeconvProblem& problem,
+                                                         std::shared_ptr<const Weights> weights);
+
+}  // namespace tconv::server

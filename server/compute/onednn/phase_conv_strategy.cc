@@ -1,0 +1,353 @@
+// Phase convolution: each output phase is an ordinary dense convolution with
+// stride 1, computed by tiles into scratch memory and woven into the output.
+// Only taps that land in the image are multiplied.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "server/compute/onednn/compat.h"
+#include "server/compute/onednn/packed_weights.h"
+#include "server/compute/onednn/phase_conv_plan.h"
+#include "server/compute/onednn/runtime.h"
+#include "server/compute/phases.h"
+#include "server/compute/strategies.h"
+#include "server/compute/tiles.h"
+#include "server/compute/weave.h"
+#include "server/compute/weights_cast.h"
+
+namespace tconv::server {
+namespace {
+
+using dnnl::memory;
+using Convolution = dnnl::convolution_forward;
+
+// The part of the weights behind a convolution: first phase and phase count of
+// each axis, first filter and filter count, and the dtype.
+using WeightsPart = std::array<int64_t, 9>;
+
+// Weights of one convolution that stay in the L2 cache while images or tiles
+// pass by.
+constexpr int64_t kWeightsBytes = 1 << 20;
+// Filters are kept together in blocks that fill the registers of a kernel.
+constexpr int64_t kFilterBlock = 64;
+
+// The axis along which images are cut. Those outside of it have one input
+// position, so that a cut is contiguous memory.
+size_t TileAxisOf(const std::array<AxisGeometry, 3>& axes) {
+  if (axes[0].in > 1) return 0;
+  return axes[1].in > 1 ? 1 : 2;
+}
+
+// Makes the parts of a plan. Throws dnnl::error.
+class PlanBuilder {
+ public:
+  PlanBuilder(const OneDnnRuntime& runtime, PackedWeightsIndex<WeightsPart>& packed_weights,
+              const DeconvProblem& problem, std::shared_ptr<const Weights> weights,
+              ConstTensorView kernel)
+      : runtime_(runtime),
+        packed_weights_(packed_weights),
+        problem_(problem),
+        axes_(SpatialAxes(problem)),
+        weights_(std::move(weights)),
+        kernel_(kernel),
+        first_axis_(problem.axes.size() == 3 ? 0 : 1) {}
+
+  StatusOr<PhaseConvParts> Build() {
+    parts_.tile_axis = TileAxisOf(axes_);
+    std::array<std::vector<PhaseGroup>, 3> groups;
+    for (size_t i = 0; i < 3; ++i) groups[i] = PhaseGroupsOf(axes_[i], MergesPhases(axes_[i]));
+    for (const PhaseGroup& d : groups[0]) {
+      for (const PhaseGroup& h : groups[1]) {
+        for (const PhaseGroup& w : groups[2]) AddConvolutions({d, h, w});
+      }
+    }
+    ChooseImagesPerTask();
+    for (PhaseConvolution& convolution : parts_.convolutions) {
+      TCONV_RETURN_IF_ERROR(Prepare(convolution));
+    }
+    return std::move(parts_);
+  }
+
+ private:
+  // One convolution for all phases has more channels to fill vectors with and
+  // reads the input once; one for each phase multiplies nothing that lies
+  // outside of the output.
+  bool MergesPhases(const AxisGeometry& axis) const {
+    return axis.kernel <= axis.stride || axis.stride >= 8 || problem_.out_channels < 16;
+  }
+
+  // Filters are taken in sets whose weights stay in the cache, unless phases of
+  // the width are merged: these share runs of the output.
+  void AddConvolutions(const Phases& phases) {
+    const int64_t filters = problem_.out_channels;
+    int64_t filters_per_set = filters;
+    if (phases[2].phases == 1) {
+      const int64_t bytes_per_filter =
+          WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(kernel_.dtype));
+      const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
+      filters_per_set = std::min(filters, std::max(fit, kFilterBlock));
+    }
+    for (int64_t first = 0; first < filters; first += filters_per_set) {
+      AddConvolution(phases, first, std::min(filters_per_set, filters - first));
+    }
+  }
+
+  int64_t WeightsPerFilter(const Phases& phases) const {
+    int64_t weights = problem_.in_channels;
+    for (const PhaseGroup& group : phases) weights *= group.phases * group.taps;
+    return weights;
+  }
+
+  void AddConvolution(const Phases& phases, int64_t first_filter, int64_t filters) {
+    PhaseConvolution convolution;
+    convolution.phases = phases;
+    convolution.first_filter = first_filter;
+    convolution.filters = filters;
+    convolution.channels = filters;
+    for (const PhaseGroup& group : phases) convolution.channels *= group.phases;
+
+    const PhaseGroup& cut = phases[parts_.tile_axis];
+    const TileCost cost = CostOf(convolution, cut.positions);
+    const int64_t rows = RowsPerTile(cost);
+    const int64_t inputs = axes_[parts_.tile_axis].in;
+    const int64_t reach = (cut.taps - 1) * cut.tap_distance;
+    for (int64_t row = 0; row < cut.positions; row += rows) {
+      PhaseTile tile;
+      tile.first_position = cut.first_position + row;
+      tile.positions = std::min(rows, cut.positions - row);
+      tile.first_input = std::max<int64_t>(0, tile.first_position - reach);
+      tile.inputs = std::min(inputs, tile.first_position + tile.positions) - tile.first_input;
+      convolution.tiles.push_back(tile);
+    }
+    parts_.convolutions.push_back(std::move(convolution));
+  }
+
+  // Of `rows` rows along the tile axis.
+  TileCost CostOf(const PhaseConvolution& convolution, int64_t rows) const {
+    TileCost cost;
+    cost.rows = rows;
+    cost.positions = 1;
+    int64_t taps = 1;
+    for (size_t i = 0; i < 3; ++i) {
+      if (i != parts_.tile_axis) cost.positions *= convolution.phases[i].positions;
+      taps *= convolution.phases[i].taps;
+    }
+    cost.scratch_bytes =
+        cost.positions * convolution.channels * static_cast<int64_t>(sizeof(float));
+    cost.multiplications = cost.positions * convolution.channels * taps * problem_.in_channels;
+    return cost;
+  }
+
+  void ChooseImagesPerTask() {
+    parts_.images_per_task = problem_.batch;
+    for (const PhaseConvolution& convolution : parts_.convolutions) {
+      const int64_t rows = convolution.phases[parts_.tile_axis].positions;
+      TileCost image = CostOf(convolution, problem_.batch);
+      image.positions *= rows;
+      image.scratch_bytes *= rows;
+      const int64_t images = convolution.tiles.size() == 1 ? ImagesPerTask(image) : 1;
+      parts_.images_per_task = std::min(parts_.images_per_task, images);
+    }
+  }
+
+  // Makes the primitives of the tiles and packs the weights as they want them,
+  // or takes those that another plan has packed.
+  Status Prepare(PhaseConvolution& convolution) {
+    const WeightsPart part = PartOf(convolution);
+    convolution.weights = packed_weights_.Find(weights_, part);
+    if (convolution.weights == nullptr) {
+      TCONV_ASSIGN_OR_RETURN(convolution.weights, Pack(convolution));
+      packed_weights_.Put(weights_, part, convolution.weights);
+    }
+    const int64_t rest = problem_.batch % parts_.images_per_task;
+    for (PhaseTile& tile : convolution.tiles) {
+      tile.convolution = TileConvolutionFor(convolution, tile, parts_.images_per_task);
+      if (rest > 0) tile.last_convolution = TileConvolutionFor(convolution, tile, rest);
+    }
+    return OkStatus();
+  }
+
+  WeightsPart PartOf(const PhaseConvolution& convolution) const {
+    WeightsPart part;
+    for (size_t i = 0; i < 3; ++i) {
+      part[2 * i] = convolution.phases[i].first_phase;
+      part[2 * i + 1] = convolution.phases[i].phases;
+    }
+    part[6] = convolution.first_filter;
+    part[7] = convolution.filters;
+    part[8] = static_cast<int64_t>(kernel_.dtype);
+    return part;
+  }
+
+  // The convolution reads its taps in ascending order of inputs, that is in
+  // descending order of the taps of the kernel.
+  StatusOr<std::shared_ptr<const PackedWeights>> Pack(const PhaseConvolution& convolution) {
+    const auto& [d, h, w] = convolution.phases;
+    const int64_t taps = d.taps * h.taps * w.taps;
+    TCONV_ASSIGN_OR_RETURN(
+        Tensor plain,
+        Tensor::Allocate(kernel_.dtype, Shape{taps, convolution.channels, problem_.in_channels}));
+    const auto filter_bytes = static_cast<size_t>(problem_.in_channels) * SizeOf(kernel_.dtype);
+    const size_t set_bytes = static_cast<size_t>(convolution.filters) * filter_bytes;
+    std::byte* out = plain.mutable_view().data;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t td = tap / (h.taps * w.taps);
+      const int64_t th = tap / w.taps % h.taps;
+      const int64_t tw = tap % w.taps;
+      for (int64_t i = 0; i < d.phases * h.phases * w.phases; ++i) {
+        const int64_t kd = KernelTap(axes_[0], d, i / (h.phases * w.phases), td);
+        const int64_t kh = KernelTap(axes_[1], h, i / w.phases % h.phases, th);
+        const int64_t kw = KernelTap(axes_[2], w, i % w.phases, tw);
+        const int64_t kernel_tap = (kd * axes_[1].kernel + kh) * axes_[2].kernel + kw;
+        const int64_t filter = kernel_tap * problem_.out_channels + convolution.first_filter;
+        std::memcpy(out, kernel_.data + static_cast<size_t>(filter) * filter_bytes, set_bytes);
+        out += set_bytes;
+      }
+    }
+    memory::dims strides = {problem_.in_channels, 1};
+    memory::dims tap_strides = {h.taps * w.taps, w.taps, 1};
+    for (size_t i = first_axis_; i < 3; ++i) {
+      strides.push_back(tap_strides[i] * convolution.channels * problem_.in_channels);
+    }
+    const memory::desc plain_desc(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype), strides);
+    const memory::desc packed_desc =
+        MakeDesc(convolution, LargestTile(convolution), parts_.images_per_task,
+                 memory::desc(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype),
+                              memory::format_tag::any))
+            .weights_desc();
+    TCONV_ASSIGN_OR_RETURN(Tensor packed,
+                           runtime_.Reordered(plain.view().data, plain_desc, packed_desc));
+    return std::make_shared<const PackedWeights>(PackedWeights{std::move(packed), packed_desc});
+  }
+
+  // The kernel's tap behind tap number `t` of the convolution.
+  static int64_t KernelTap(const AxisGeometry& axis, const PhaseGroup& group, int64_t phase,
+                           int64_t t) {
+    return group.first_phase + phase + axis.stride * (group.taps - 1 - t);
+  }
+
+  static const PhaseTile& LargestTile(const PhaseConvolution& convolution) {
+    return *std::max_element(
+        convolution.tiles.begin(), convolution.tiles.end(),
+        [](const PhaseTile& a, const PhaseTile& b) { return a.positions < b.positions; });
+  }
+
+  memory::dims WeightDims(const PhaseConvolution& convolution) const {
+    memory::dims dims = {convolution.channels, problem_.in_channels};
+    for (size_t i = first_axis_; i < 3; ++i) dims.push_back(convolution.phases[i].taps);
+    return dims;
+  }
+
+  Convolution::primitive_desc MakeDesc(const PhaseConvolution& convolution, const PhaseTile& tile,
+                                       int64_t images, const memory::desc& weights_desc) const {
+    memory::dims src = {images, problem_.in_channels};
+    memory::dims dst = {images, convolution.channels};
+    memory::dims strides, dilations, padding_begin, padding_end;
+    for (size_t i = first_axis_; i < 3; ++i) {
+      const PhaseGroup& group = convolution.phases[i];
+      const bool is_cut = i == parts_.tile_axis;
+      const int64_t inputs = is_cut ? tile.inputs : axes_[i].in;
+      const int64_t first_input = is_cut ? tile.first_input : 0;
+      const int64_t first_position = is_cut ? tile.first_position : group.first_position;
+      const int64_t positions = is_cut ? tile.positions : group.positions;
+      const int64_t reach = (group.taps - 1) * group.tap_distance;
+      const int64_t padding = first_input + reach - first_position;
+      src.push_back(inputs);
+      dst.push_back(positions);
+      strides.push_back(1);
+      dilations.push_back(group.tap_distance - 1);
+      padding_begin.push_back(padding);
+      padding_end.push_back(positions + reach - inputs - padding);
+    }
+    const auto layout = first_axis_ == 0 ? memory::format_tag::ndhwc : memory::format_tag::nhwc;
+    return MakePrimitiveDesc<Convolution>(
+        runtime_.engine(), ScratchpadFromCaller(), dnnl::prop_kind::forward_inference,
+        dnnl::algorithm::convolution_direct, memory::desc(src, OneDnnTypeOf(kernel_.dtype), layout),
+        weights_desc, memory::desc(dst, memory::data_type::f32, layout), strides, dilations,
+        padding_begin, padding_end);
+  }
+
+  // The index of the convolution for a tile; tiles of one size share one.
+  size_t TileConvolutionFor(const PhaseConvolution& convolution, const PhaseTile& tile,
+                            int64_t images) {
+    const auto desc = MakeDesc(convolution, tile, images, convolution.weights->desc);
+    const int64_t offset = tile.first_input - tile.first_position;
+    const SizeKey key = {PartOf(convolution), {images, tile.positions, tile.inputs, offset}};
+    const auto [found, is_new] = by_size_.try_emplace(key, parts_.tile_convolutions.size());
+    if (is_new) {
+      TileConvolution made{SharedPrimitive(desc), desc.src_desc(), desc.dst_desc()};
+      parts_.scratch_bytes =
+          std::max(parts_.scratch_bytes, RoundUpToAlignment(made.dst_desc.get_size()) +
+                                             made.primitive.scratchpad_bytes());
+      parts_.tile_convolutions.push_back(std::move(made));
+    }
+    return found->second;
+  }
+
+  using SizeKey = std::pair<WeightsPart, std::array<int64_t, 4>>;
+
+  const OneDnnRuntime& runtime_;
+  PackedWeightsIndex<WeightsPart>& packed_weights_;
+  const DeconvProblem& problem_;
+  const std::array<AxisGeometry, 3> axes_;
+  const std::shared_ptr<const Weights> weights_;
+  const ConstTensorView kernel_;  // in the type that is multiplied
+  const size_t first_axis_;       // that oneDNN sees
+  PhaseConvParts parts_;
+  std::map<SizeKey, size_t> by_size_;
+};
+
+class PhaseConvStrategy final : public Strategy {
+ public:
+  PhaseConvStrategy(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool)
+      : runtime_(std::move(runtime)), pool_(pool) {}
+
+  std::string_view name() const override { return "phase_conv"; }
+
+  Status Supports(const DeconvProblem& problem) const override {
+    TCONV_RETURN_IF_ERROR(FitsOneDnn(problem));
+    if (problem.data_format == DataFormat::kChannelsFirst) {
+      return MakeError(StatusCode::kUnimplemented, "computes channels_last only");
+    }
+    for (const AxisGeometry& axis : problem.axes) {
+      if (IsStridedAndDilated(axis)) {
+        return MakeError(StatusCode::kUnimplemented, "strides and dilation on one axis");
+      }
+    }
+    return OkStatus();
+  }
+
+  StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
+      const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
+    TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));
+    const DType multiplied_as = MultipliedAs(problem.dtype);
+    TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
+                           CastWeight::Make(weights->kernel.view(), problem.dtype, multiplied_as));
+    std::unique_ptr<const ForwardPlan> plan;
+    TCONV_RETURN_IF_ERROR(CallOneDnn([&]() -> Status {
+      PlanBuilder builder(*runtime_, packed_weights_, problem, weights, kernel.view());
+      TCONV_ASSIGN_OR_RETURN(PhaseConvParts parts, builder.Build());
+      plan = MakePhaseConvPlan(runtime_, pool_, problem, multiplied_as, std::move(parts),
+                               std::move(weave));
+      return OkStatus();
+    }));
+    return plan;
+  }
+
+ private:
+  const std::shared_ptr<const OneDnnRuntime> runtime_;
+  WorkerPool& pool_;
+  mutable PackedWeightsIndex<WeightsPart> packed_weights_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Strategy> MakePhaseConvStrategy(std::shared_ptr<const OneDnnRuntime> runtime,
+                                                      WorkerPool& pool) {
+  return std::make_unique<const PhaseConvStrategy>(std::move(runtime), pool);
+}
+
+}  // namespace tconv::server

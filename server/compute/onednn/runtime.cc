@@ -1,0 +1,148 @@
+#include "server/compute/onednn/runtime.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <exception>
+#include <new>
+
+namespace tconv::server {
+namespace {
+
+// Plans are cached by the server; the library's own cache only has to bridge
+// the shapes of one layer. Its entries hold machine code that no limit of ours
+// would count.
+constexpr int kPrimitiveCacheCapacity = 128;
+
+// The library counts extents in int; beyond this nothing has been tested.
+constexpr int64_t kMaxElements = int64_t{1} << 31;
+
+StatusOr<Tensor> AllocateBytes(size_t bytes) {
+  return Tensor::Allocate(DType::kFloat32,
+                          Shape{static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float))});
+}
+
+}  // namespace
+
+SingleOmpThread::SingleOmpThread() : previous_threads_(omp_get_max_threads()) {
+  if (previous_threads_ != 1) omp_set_num_threads(1);
+}
+
+SingleOmpThread::~SingleOmpThread() {
+  if (previous_threads_ != 1) omp_set_num_threads(previous_threads_);
+}
+
+Status OneDnnErrorInFlight() {
+  try {
+    throw;
+  } catch (const dnnl::error& error) {
+    const StatusCode code = error.status == dnnl_out_of_memory   ? StatusCode::kResourceExhausted
+                            : error.status == dnnl_unimplemented ? StatusCode::kUnimplemented
+                                                                 : StatusCode::kInternal;
+    return MakeError(code, "oneDNN: {}", error.what());
+  } catch (const std::bad_alloc&) {
+    return MakeError(StatusCode::kResourceExhausted, "no memory to compile or run a plan");
+  } catch (const std::exception& error) {
+    return MakeError(StatusCode::kInternal, "oneDNN: {}", error.what());
+  }
+}
+
+void SharedPrimitive::Execute(const dnnl::engine& engine,
+                              std::unordered_map<int, dnnl::memory> arguments,
+                              std::byte* scratchpad) const {
+  if (scratchpad_bytes() > 0) {
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(scratchpad_desc_, engine, scratchpad));
+  }
+  dnnl::stream stream(engine);
+  primitive_.execute(stream, arguments);
+  stream.wait();
+}
+
+dnnl::primitive_attr ScratchpadFromCaller() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+dnnl::memory::data_type OneDnnTypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return dnnl::memory::data_type::f32;
+    case DType::kFloat16:
+      return dnnl::memory::data_type::f16;
+    case DType::kBFloat16:
+      return dnnl::memory::data_type::bf16;
+    case DType::kFloat64:
+      break;  // not before oneDNN 3
+  }
+  return dnnl::memory::data_type::undef;
+}
+
+DType MultipliedAs(DType dtype) {
+  // The library's enumeration of instruction sets is a set of bits.
+  const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  const bool has_bfloat16 = (has & needed) == needed;
+  return dtype == DType::kBFloat16 && has_bfloat16 ? DType::kBFloat16 : DType::kFloat32;
+}
+
+StatusOr<Tensor> ConvertImages(WorkerPool& pool, ConstTensorView images, int64_t batch,
+                               DType dtype) {
+  TCONV_ASSIGN_OR_RETURN(Tensor converted, Tensor::Allocate(dtype, images.shape));
+  const Shape image = {images.shape.num_elements() / batch};
+  const TensorView out = converted.mutable_view();
+  TCONV_RETURN_IF_ERROR(pool.Run(batch, 0, [&](int64_t n, std::byte*) {
+    Convert({images.dtype, image, images.data + n * images.size_bytes() / batch},
+            {dtype, image, out.data + n * out.size_bytes() / batch});
+    return OkStatus();
+  }));
+  return converted;
+}
+
+Status FitsOneDnn(const DeconvProblem& problem) {
+  if (problem.dtype == DType::kFloat64) {
+    return MakeError(StatusCode::kUnimplemented, "oneDNN does not compute float64");
+  }
+  if (problem.batch == 0 || problem.linear_shape().num_elements() == 0) {
+    return MakeError(StatusCode::kUnimplemented, "there is nothing to compute");
+  }
+  int64_t taps = 1;
+  for (const AxisGeometry& axis : problem.axes) taps *= axis.kernel;
+  const int64_t largest = std::max({problem.src_shape().num_elements() / problem.batch,
+                                    problem.linear_shape().num_elements() / problem.batch,
+                                    taps * problem.in_channels * problem.out_channels});
+  if (largest >= kMaxElements) {
+    return MakeError(StatusCode::kUnimplemented, "a tensor of {} elements is too large", largest);
+  }
+  return OkStatus();
+}
+
+dnnl::memory ReadOnlyMemory(const dnnl::memory::desc& desc, const dnnl::engine& engine,
+                            const void* data) {
+  return dnnl::memory(desc, engine, const_cast<void*>(data));
+}
+
+StatusOr<std::shared_ptr<const OneDnnRuntime>> OneDnnRuntime::Make() {
+  std::shared_ptr<const OneDnnRuntime> runtime;
+  TCONV_RETURN_IF_ERROR(CallOneDnn([&] {
+    dnnl::set_primitive_cache_capacity(kPrimitiveCacheCapacity);
+    runtime.reset(new OneDnnRuntime(dnnl::engine(dnnl::engine::kind::cpu, 0)));
+    return OkStatus();
+  }));
+  return runtime;
+}
+
+StatusOr<Tensor> OneDnnRuntime::Reordered(const void* data, const dnnl::memory::desc& from,
+                                          const dnnl::memory::desc& to) const {
+  const dnnl::reorder::primitive_desc desc(engine_, from, engine_, to, ScratchpadFromCaller());
+  const SharedPrimitive reorder(desc);
+  TCONV_ASSIGN_OR_RETURN(Tensor copy, AllocateBytes(to.get_size()));
+  TCONV_ASSIGN_OR_RETURN(Tensor scratchpad, AllocateBytes(reorder.scratchpad_bytes()));
+  reorder.Execute(engine_,
+                  {{DNNL_ARG_FROM, ReadOnlyMemory(from, engine_, data)},
+                   {DNNL_ARG_TO, dnnl::memory(to, engine_, copy.mutable_view().data)}},
+                  scratchpad.mutable_view().data);
+  return copy;
+}
+
+}  // namespace tconv::server

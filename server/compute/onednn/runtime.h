@@ -1,0 +1,127 @@
+// What all oneDNN strategies share: the engine, the single-threaded execution
+// of primitives, and the way from exceptions to Status.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "server/base/status.h"
+#include "server/compute/worker_pool.h"
+#include "server/layer/geometry.h"
+#include "server/tensor/dtype.h"
+#include "server/tensor/tensor.h"
+
+namespace tconv::server {
+
+// While it lives, OpenMP on this thread works alone. Debian's oneDNN is an
+// OpenMP build that notes the number of threads where a primitive is made and
+// reads it where one runs; tconv has threads of its own.
+class SingleOmpThread {
+ public:
+  SingleOmpThread();
+  ~SingleOmpThread();
+  SingleOmpThread(const SingleOmpThread&) = delete;
+  SingleOmpThread& operator=(const SingleOmpThread&) = delete;
+
+ private:
+  const int previous_threads_;
+};
+
+// The error in flight as a status: RESOURCE_EXHAUSTED for memory, UNIMPLEMENTED
+// for what the library does not have, INTERNAL otherwise. REQUIRES: inside a
+// catch block.
+Status OneDnnErrorInFlight();
+
+// Calls `body`, a Status(), where oneDNN and the standard library may throw.
+template <typename Body>
+Status CallOneDnn(Body&& body) {
+  const SingleOmpThread single_omp_thread;
+  try {
+    return std::forward<Body>(body)();
+  } catch (...) {
+    return OneDnnErrorInFlight();
+  }
+}
+
+// A primitive that many threads may run at once. The library would keep one
+// scratchpad inside the primitive, which they would overwrite for each other;
+// here every call brings its own.
+class SharedPrimitive {
+ public:
+  // An empty one; assign before use.
+  SharedPrimitive() = default;
+
+  // Throws dnnl::error. REQUIRES: the descriptor has ScratchpadFromCaller().
+  template <typename PrimitiveDesc>
+  explicit SharedPrimitive(const PrimitiveDesc& desc)
+      : primitive_(desc.get()), scratchpad_desc_(desc.scratchpad_desc()) {}
+
+  bool is_empty() const { return !primitive_; }
+  size_t scratchpad_bytes() const { return scratchpad_desc_.get_size(); }
+
+  // Runs to the end on this thread. `scratchpad` holds scratchpad_bytes(),
+  // 64-byte aligned. Throws dnnl::error.
+  void Execute(const dnnl::engine& engine, std::unordered_map<int, dnnl::memory> arguments,
+               std::byte* scratchpad) const;
+
+ private:
+  dnnl::primitive primitive_;
+  dnnl::memory::desc scratchpad_desc_;
+};
+
+// The attributes of every primitive of this project.
+dnnl::primitive_attr ScratchpadFromCaller();
+
+dnnl::memory::data_type OneDnnTypeOf(DType dtype);
+
+// The type in which inputs and weights of a dtype are multiplied: bfloat16 on
+// CPUs that have instructions for it, else float32, which holds every value of
+// the 16-bit types. Sums are float32. REQUIRES: dtype is not float64.
+DType MultipliedAs(DType dtype);
+
+// `batch` images in another type, converted on the pool. RESOURCE_EXHAUSTED
+// without memory.
+StatusOr<Tensor> ConvertImages(WorkerPool& pool, ConstTensorView images, int64_t batch,
+                               DType dtype);
+
+// UNIMPLEMENTED, with the reason, for problems outside of what oneDNN computes:
+// float64, empty tensors, tensors beyond its indices.
+Status FitsOneDnn(const DeconvProblem& problem);
+
+// An estimate of the machine code and descriptors behind one primitive, which
+// the library does not tell.
+inline constexpr int64_t kPrimitiveBytes = 128 << 10;
+
+inline size_t RoundUpToAlignment(size_t bytes) {
+  return (bytes + Tensor::kAlignment - 1) / Tensor::kAlignment * Tensor::kAlignment;
+}
+
+// Memory that somebody else owns, as an argument that is only read. oneDNN has
+// no type for that.
+dnnl::memory ReadOnlyMemory(const dnnl::memory::desc& desc, const dnnl::engine& engine,
+                            const void* data);
+
+// The engine, for the whole process. Immutable, thread-safe.
+class OneDnnRuntime {
+ public:
+  // INTERNAL when the library cannot be used at all.
+  static StatusOr<std::shared_ptr<const OneDnnRuntime>> Make();
+
+  const dnnl::engine& engine() const { return engine_; }
+
+  // A copy of `data`, which lies as `from` says, in the layout `to`. Throws
+  // dnnl::error. RESOURCE_EXHAUSTED without memory.
+  StatusOr<Tensor> Reordered(const void* data, const dnnl::memory::desc& from,
+                             const dnnl::memory::desc& to) const;
+
+ private:
+  explicit OneDnnRuntime(dnnl::engine engine) : engine_(std::move(engine)) {}
+
+  const dnnl::engine engine_;
+};
+
+}  // namespace tconv::server

@@ -1,0 +1,44 @@
+#include "server/compute/plan_cache.h"
+
+#include <utility>
+
+#include "server/compute/compile_plan.h"
+
+namespace tconv::server {
+
+bool PlanCache::Key::operator==(const Key& other) const {
+  return !weights.owner_before(other.weights) && !other.weights.owner_before(weights) &&
+         problem == other.problem;
+}
+
+size_t PlanCache::KeyHash::operator()(const Key& key) const {
+  return std::hash<DeconvProblem>()(key.problem) ^ std::hash<const Weights*>()(key.address);
+}
+
+StatusOr<std::shared_ptr<const CachedPlan>> PlanCache::GetOrCompile(
+    const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights) {
+  return plans_.GetOrBuild({weights, weights.get(), problem},
+                           [&] { return Compile(problem, weights); });
+}
+
+StatusOr<PlanCache::Plans::Built> PlanCache::Compile(
+    const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights) const {
+  TCONV_ASSIGN_OR_RETURN(PlanChoice choice, planner_.Choose(problem));
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const ForwardPlan> plan,
+                         CompilePlan(*choice.strategy, problem, weights));
+  auto cached = std::make_shared<const CachedPlan>(
+      CachedPlan{problem, std::move(choice.verdicts), std::move(plan)});
+  const auto bytes = cached->plan->bytes_held() + static_cast<int64_t>(sizeof(CachedPlan));
+  return Plans::Built{std::move(cached), bytes};
+}
+
+std::vector<std::shared_ptr<const CachedPlan>> PlanCache::PlansOf(const Weights& weights) const {
+  return plans_.FindIf(
+      [&](const Key& key) { return key.address == &weights && !key.weights.expired(); });
+}
+
+void PlanCache::Drop(const Weights& weights) {
+  plans_.EraseIf([&](const Key& key) { return key.address == &weights; });
+}
+
+}  // namespace tconv::server

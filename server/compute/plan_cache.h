@@ -1,0 +1,66 @@
+// Compiled plans, kept for the shapes in use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "server/base/lru_map.h"
+#include "server/base/status.h"
+#include "server/compute/planner.h"
+
+namespace tconv::server {
+
+// A plan with what is worth telling about it.
+struct CachedPlan {
+  DeconvProblem problem;
+  std::vector<StrategyVerdict> verdicts;
+  std::shared_ptr<const ForwardPlan> plan;
+};
+
+// Maps (weights, problem) to a compiled plan. Bounded in bytes: the least
+// recently used plans go first; a plan larger than the bound is returned and
+// not kept. Callers that ask for the same missing plan wait for one
+// compilation. Thread-safe.
+class PlanCache {
+ public:
+  // `planner` must outlive the cache.
+  PlanCache(const Planner& planner, int64_t capacity_bytes)
+      : planner_(planner), plans_(capacity_bytes) {}
+
+  // Errors of Planner::Choose() and CompilePlan(); they are not cached.
+  StatusOr<std::shared_ptr<const CachedPlan>> GetOrCompile(
+      const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights);
+
+  // The cached plans of `weights`, most recently used first.
+  std::vector<std::shared_ptr<const CachedPlan>> PlansOf(const Weights& weights) const;
+
+  // Forgets the plans of weights that are no longer served. Those in use live
+  // on until their last user is done.
+  void Drop(const Weights& weights);
+
+  int64_t bytes_held() const { return plans_.bytes_held(); }
+
+ private:
+  // Weights are told apart by identity. The weak reference keeps their control
+  // block alive, so weights that later come to lie at the same address differ.
+  struct Key {
+    std::weak_ptr<const Weights> weights;
+    const Weights* address;
+    DeconvProblem problem;
+
+    bool operator==(const Key& other) const;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
+  };
+  using Plans = LruMap<Key, CachedPlan, KeyHash>;
+
+  StatusOr<Plans::Built> Compile(const DeconvProblem& problem,
+                                 const std::shared_ptr<const Weights>& weights) const;
+
+  const Planner& planner_;
+  Plans plans_;
+};
+
+}  // namespace tconv::server

@@ -1,0 +1,49 @@
+// How transposed convolutions are computed: the interface between the planner
+// and the ways to compute.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "server/base/status.h"
+#include "server/layer/geometry.h"
+#include "server/layer/weights.h"
+#include "server/tensor/tensor.h"
+
+namespace tconv::server {
+
+// One layer compiled for one DeconvProblem: kernels chosen, weights packed.
+// Immutable; Execute() may run on many threads at once.
+class ForwardPlan {
+ public:
+  virtual ~ForwardPlan() = default;
+
+  // dst = activation(transposed_convolution(src, kernel) + bias). Writes every
+  // element of dst. REQUIRES: src and dst are 64-byte aligned and have the
+  // dtype, src_shape() and dst_shape() of the problem; no overlap.
+  virtual Status Execute(ConstTensorView src, TensorView dst) const = 0;
+
+  // Memory that this plan holds and shares with no other, in bytes.
+  virtual int64_t bytes_held() const = 0;
+};
+
+// One way to compute. Stateless; safe on many threads at once.
+class Strategy {
+ public:
+  virtual ~Strategy() = default;
+
+  // Lower case; what --strategy accepts.
+  virtual std::string_view name() const = 0;
+
+  // OK, or UNIMPLEMENTED with the reason.
+  virtual Status Supports(const DeconvProblem& problem) const = 0;
+
+  // Packs the weights and prepares all that Execute() needs. RESOURCE_EXHAUSTED
+  // without memory. REQUIRES: Supports(problem) is OK, the weights fit the
+  // problem, the activation is element-wise (CompilePlan() takes the others).
+  virtual StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
+      const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const = 0;
+};
+
+}  // namespace tconv::server

@@ -1,0 +1,30 @@
+// How the work of a plan is cut into tasks, so that what a task computes stays
+// in the L2 cache until it is woven into the output. The cuts depend on the
+// problem alone, never on the number of threads: so neither do the results.
+#pragma once
+
+#include <cstdint>
+
+namespace tconv::server {
+
+// Rows (or images) of equal cost.
+struct TileCost {
+  int64_t rows = 0;             // in all; > 0
+  int64_t positions = 0;        // of one row, each a column of a matrix product
+  int64_t scratch_bytes = 0;    // of one row
+  int64_t multiplications = 0;  // of one row
+};
+
+// Rows for one tile, at least 1: enough columns for an efficient product, few
+// enough for the cache, and tasks for many threads when there is work for them.
+// All tiles but the last have this many.
+int64_t RowsPerTile(const TileCost& cost);
+
+// Images for one task when each is a single tile: as many as it takes to make
+// the weights worth loading.
+int64_t ImagesPerTask(const TileCost& cost);
+
+// a / b, rounded up.
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace tconv::server

@@ -1,0 +1,139 @@
+#include "server/compute/weave.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "server/compute/weights_cast.h"
+
+namespace tconv::server {
+namespace {
+
+// Values of an activation that takes a pass of its own stay in the L1 cache.
+constexpr size_t kRunLength = 1024;
+
+// Rows that follow each other without a gap are joined up to this length.
+constexpr size_t kJoinedLength = 512;
+
+float NumberOf(const ObjectSpec& spec, const char* argument) {
+  return static_cast<float>(std::get<double>(spec.arguments.at(argument)));
+}
+
+// Sets the rule's activation if the kernels apply it in passing.
+bool IsWoven(const Activation& activation, WeaveRule& rule) {
+  const std::string& name = activation.spec().name;
+  if (name == "linear") return true;
+  if (name == "relu" && activation.HasDefaultArguments()) {
+    rule.activation = WovenActivation::kRelu;
+    return true;
+  }
+  if (name == "leaky_relu") {
+    rule.activation = WovenActivation::kLeakyRelu;
+    rule.negative_slope = NumberOf(activation.spec(), "negative_slope");
+    return true;
+  }
+  return false;
+}
+
+// kNone for activations without a vector form.
+VectorActivation VectorActivationOf(const ObjectSpec& spec) {
+  static constexpr std::pair<const char*, VectorActivation> kForms[] = {
+      {"tanh", VectorActivation::kTanh}, {"sigmoid", VectorActivation::kSigmoid},
+      {"silu", VectorActivation::kSilu}, {"elu", VectorActivation::kElu},
+      {"selu", VectorActivation::kSelu}, {"softplus", VectorActivation::kSoftplus},
+      {"gelu", VectorActivation::kGelu}, {"exponential", VectorActivation::kExponential},
+      {"mish", VectorActivation::kMish},
+  };
+  for (const auto& [name, form] : kForms) {
+    if (spec.name != name) continue;
+    const bool is_approximate =
+        form == VectorActivation::kGelu && std::get<bool>(spec.arguments.at("approximate"));
+    return is_approximate ? VectorActivation::kApproximateGelu : form;
+  }
+  return VectorActivation::kNone;
+}
+
+}  // namespace
+
+StatusOr<Weave> Weave::Make(const DeconvProblem& problem, const Weights& weights) {
+  std::vector<float> bias;
+  if (problem.use_bias) {
+    TCONV_ASSIGN_OR_RETURN(const CastWeight cast,
+                           CastWeight::Make(weights.bias->view(), problem.dtype, DType::kFloat32));
+    const std::span<const float> values = cast.view().values<float>();
+    bias.assign(values.begin(), values.end());
+  }
+  return Weave(problem, bias);
+}
+
+Weave::Weave(const DeconvProblem& problem, const std::vector<float>& bias)
+    : kernels_(WeaveKernelsForThisCpu()),
+      element_bytes_(SizeOf(problem.dtype)),
+      activation_(problem.activation),
+      channels_(static_cast<size_t>(problem.out_channels)) {
+  rule_.dtype = problem.dtype;
+  is_activation_woven_ = IsWoven(activation_, rule_);
+  vector_activation_ = VectorActivationOf(activation_.spec());
+  if (vector_activation_ == VectorActivation::kElu) {
+    parameter_ = NumberOf(activation_.spec(), "alpha");
+  }
+  if (!kernels_.activate(vector_activation_, parameter_, nullptr, 0)) {
+    vector_activation_ = VectorActivation::kNone;
+  }
+  if (bias.empty()) return;
+  const auto row = channels_ * static_cast<size_t>(problem.axes.back().stride);
+  const size_t repetitions = std::max(row, kJoinedLength) / channels_ + 1;
+  for (size_t i = 0; i < repetitions; ++i) bias_.insert(bias_.end(), bias.begin(), bias.end());
+}
+
+void Weave::FinishRows(const RowsOfSums& sums, size_t first_channel, std::byte* dst,
+                       size_t dst_stride) const {
+  const float* bias = bias_.empty() ? nullptr : bias_.data() + first_channel;
+  const bool are_adjacent =
+      sums.stride == sums.length && dst_stride == sums.length && sums.length % channels_ == 0;
+  const size_t joined = are_adjacent ? kJoinedLength / sums.length : 0;
+  if (joined <= 1) return FinishSeparateRows(sums, bias, dst, dst_stride);
+
+  const size_t length = joined * sums.length;
+  const size_t count = sums.rows / joined;
+  FinishSeparateRows({sums.sums, length, count, length}, bias, dst, length);
+  const size_t rest = sums.rows % joined * sums.length;
+  FinishSeparateRows({sums.sums + count * length, rest, 1, rest}, bias,
+                     dst + count * length * element_bytes_, rest);
+}
+
+void Weave::FinishSeparateRows(const RowsOfSums& sums, const float* bias, std::byte* dst,
+                               size_t dst_stride) const {
+  if (is_activation_woven_) {
+    kernels_.finish_rows(rule_, sums, bias, false, dst, dst_stride);
+    return;
+  }
+  float run[kRunLength];
+  for (size_t row = 0; row < sums.rows; ++row) {
+    for (size_t begin = 0; begin < sums.length; begin += kRunLength) {
+      const size_t length = std::min(kRunLength, sums.length - begin);
+      const RowsOfSums part = {sums.sums + row * sums.stride + begin, 0, 1, length};
+      kernels_.finish_rows(rule_, part, bias == nullptr ? nullptr : bias + begin, true, run, 0);
+      Activate(run, length);
+      kernels_.interleave(rule_.dtype, run, 0, 1, length,
+                          dst + (row * dst_stride + begin) * element_bytes_);
+    }
+  }
+}
+
+void Weave::FinishPlane(float* sums, size_t length, size_t channel) const {
+  kernels_.finish_plane(rule_, sums, length, bias_.empty() ? 0.0f : bias_[channel]);
+  if (!is_activation_woven_) Activate(sums, length);
+}
+
+void Weave::Activate(float* values, size_t length) const {
+  if (vector_activation_ == VectorActivation::kNone) {
+    activation_.ApplyElementwise(std::span<float>(values, length));
+  } else {
+    kernels_.activate(vector_activation_, parameter_, values, length);
+  }
+}
+
+}  // namespace tconv::server

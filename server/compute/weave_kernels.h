@@ -1,0 +1,72 @@
+// The inner loops of the weave, compiled once for each instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "server/tensor/dtype.h"
+
+namespace tconv::server {
+
+// Activations that finish_rows() and finish_plane() apply in passing.
+enum class WovenActivation : uint8_t { kLinear, kRelu, kLeakyRelu };
+
+// Activations that have a pass of their own over values in the L1 cache.
+enum class VectorActivation : uint8_t {
+  kNone,
+  kTanh,
+  kSigmoid,
+  kSilu,
+  kElu,  // parameter: alpha
+  kSelu,
+  kSoftplus,
+  kGelu,
+  kApproximateGelu,
+  kExponential,
+  kMish,
+};
+
+// How sums become results. Every step is rounded to `dtype`: the sum, the sum
+// with its bias, the activated value.
+struct WeaveRule {
+  DType dtype = DType::kFloat32;  // not float64
+  WovenActivation activation = WovenActivation::kLinear;
+  float negative_slope = 0;  // of kLeakyRelu
+};
+
+// Runs of `length` sums, `rows` of them, that lie `stride` elements apart.
+struct RowsOfSums {
+  const float* sums = nullptr;
+  size_t stride = 0;
+  size_t rows = 0;
+  size_t length = 0;
+};
+
+struct WeaveKernels {
+  // sums[i] = rows[0][i] + rows[1][i] + ..., added in this order; `count` > 0.
+  void (*sum_rows)(const float* const* rows, size_t count, size_t length, float* sums);
+
+  // dst[r * dst_stride + i] = rule(sums[r * stride + i] + bias[i]), in the
+  // dtype of the rule; with `widen_result` as float. `bias` may be null. The
+  // sums may be the result, with equal strides.
+  void (*finish_rows)(const WeaveRule& rule, const RowsOfSums& sums, const float* bias,
+                      bool widen_result, void* dst, size_t dst_stride);
+
+  // values[i] = rule(values[i] + bias), as float.
+  void (*finish_plane)(const WeaveRule& rule, float* values, size_t length, float bias);
+
+  // values[i] = activation(values[i]), within 4 units of the last place of each
+  // transcendental function. False, and nothing done, when this build has no
+  // vector form of it.
+  bool (*activate)(VectorActivation activation, float parameter, float* values, size_t length);
+
+  // dst[i * planes + b] = values[b * stride + i] in `dtype`, for i < length.
+  void (*interleave)(DType dtype, const float* values, size_t stride, size_t planes, size_t length,
+                     void* dst);
+};
+
+// The loops for the widest instructions of this CPU: AVX-512, AVX2 or those
+// that every x86-64 has.
+const WeaveKernels& WeaveKernelsForThisCpu();
+
+}  // namespace tconv::server

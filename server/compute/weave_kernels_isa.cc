@@ -1,0 +1,327 @@
+// Compiled once for each instruction set: TCONV_WEAVE_KERNELS names the table.
+// Plain loops that the compiler vectorizes. Nothing inline from other headers
+// may be used here: the linker could keep the copy of the widest instruction
+// set for all callers.
+#include "server/compute/weave_kernels.h"
+
+namespace tconv::server {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr size_t kVectorBytes = 32;
+#else
+constexpr size_t kVectorBytes = 16;
+#endif
+typedef float Vector __attribute__((vector_size(kVectorBytes)));
+constexpr size_t kLanes = kVectorBytes / sizeof(float);
+
+inline uint32_t BitsOf(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+inline float FloatOf(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// As ToBFloat16(), without branches.
+inline uint16_t NarrowToBFloat16(float value) {
+  const uint32_t bits = BitsOf(value);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const uint32_t quiet_nan = (bits >> 16) | 0x0040u;
+  return static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded);
+}
+
+// What a value of type T goes through: Store() narrows, Round() narrows and
+// widens again.
+template <typename T>
+struct Format;
+
+template <>
+struct Format<float> {
+  static float Round(float value) { return value; }
+  static void Store(float value, float& dst) { dst = value; }
+};
+
+template <>
+struct Format<BFloat16> {
+  static float Round(float value) { return FloatOf(uint32_t{NarrowToBFloat16(value)} << 16); }
+  static void Store(float value, BFloat16& dst) { dst.bits = NarrowToBFloat16(value); }
+};
+
+template <>
+struct Format<Float16> {
+  static float Round(float value) { return ToFloat(ToFloat16(value)); }
+  static void Store(float value, Float16& dst) { dst = ToFloat16(value); }
+};
+
+struct Linear {
+  float operator()(float z) const { return z; }
+};
+struct Relu {
+  float operator()(float z) const { return z <= 0 ? 0 : z; }  // NaN stays
+};
+struct LeakyRelu {
+  float negative_slope;
+  float operator()(float z) const { return z < 0 ? negative_slope * z : z; }
+};
+
+// Calls visitor with the activation of the rule.
+template <typename Visitor>
+inline void VisitActivation(const WeaveRule& rule, Visitor visitor) {
+  switch (rule.activation) {
+    case WovenActivation::kLinear:
+      return visitor(Linear{});
+    case WovenActivation::kRelu:
+      return visitor(Relu{});
+    case WovenActivation::kLeakyRelu:
+      return visitor(LeakyRelu{rule.negative_slope});
+  }
+}
+
+// Calls visitor with a value of the type of `dtype`.
+template <typename Visitor>
+inline void VisitType(DType dtype, Visitor visitor) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return visitor(float{});
+    case DType::kFloat16:
+      return visitor(Float16{});
+    case DType::kBFloat16:
+      return visitor(BFloat16{});
+    case DType::kFloat64:
+      return;  // excluded by the rule
+  }
+}
+
+// kVectors vectors of sums, which stay in registers.
+template <size_t kVectors>
+inline void SumBlock(const float* const* rows, size_t count, size_t begin, float* sums) {
+  Vector block[kVectors];
+  __builtin_memcpy(block, rows[0] + begin, sizeof(block));
+  for (size_t r = 1; r < count; ++r) {
+    for (size_t v = 0; v < kVectors; ++v) {
+      Vector term;
+      __builtin_memcpy(&term, rows[r] + begin + v * kLanes, sizeof(term));
+      block[v] += term;
+    }
+  }
+  __builtin_memcpy(sums + begin, block, sizeof(block));
+}
+
+void SumRows(const float* const* rows, size_t count, size_t length, float* sums) {
+  size_t i = 0;
+  for (; i + 4 * kLanes <= length; i += 4 * kLanes) SumBlock<4>(rows, count, i, sums);
+  for (; i + kLanes <= length; i += kLanes) SumBlock<1>(rows, count, i, sums);
+  if (i == length) return;
+  // The last vector may overlap the one before it.
+  if (length >= kLanes) return SumBlock<1>(rows, count, length - kLanes, sums);
+  for (; i < length; ++i) {
+    float sum = rows[0][i];
+    for (size_t r = 1; r < count; ++r) sum += rows[r][i];
+    sums[i] = sum;
+  }
+}
+
+template <typename T, typename Dst, typename Activate>
+inline void FinishRow(const float* sums, const float* bias, size_t length, Activate activate,
+                      Dst* dst) {
+  if (bias == nullptr) {
+    for (size_t i = 0; i < length; ++i) {
+      Format<Dst>::Store(Format<T>::Round(activate(Format<T>::Round(sums[i]))), dst[i]);
+    }
+    return;
+  }
+  for (size_t i = 0; i < length; ++i) {
+    const float z = Format<T>::Round(Format<T>::Round(sums[i]) + bias[i]);
+    Format<Dst>::Store(Format<T>::Round(activate(z)), dst[i]);
+  }
+}
+
+template <typename T, typename Dst>
+inline void FinishRowsAs(const WeaveRule& rule, const RowsOfSums& sums, const float* bias, Dst* dst,
+                         size_t dst_stride) {
+  VisitActivation(rule, [&](auto activate) {
+    for (size_t r = 0; r < sums.rows; ++r) {
+      FinishRow<T>(sums.sums + r * sums.stride, bias, sums.length, activate, dst + r * dst_stride);
+    }
+  });
+}
+
+void FinishRows(const WeaveRule& rule, const RowsOfSums& sums, const float* bias, bool widen_result,
+                void* dst, size_t dst_stride) {
+  VisitType(rule.dtype, [&](auto type) {
+    using T = decltype(type);
+    if (widen_result) {
+      FinishRowsAs<T>(rule, sums, bias, static_cast<float*>(dst), dst_stride);
+    } else {
+      FinishRowsAs<T>(rule, sums, bias, static_cast<T*>(dst), dst_stride);
+    }
+  });
+}
+
+void FinishPlane(const WeaveRule& rule, float* values, size_t length, float bias) {
+  VisitType(rule.dtype, [&](auto type) {
+    using T = decltype(type);
+    VisitActivation(rule, [&](auto activate) {
+      for (size_t i = 0; i < length; ++i) {
+        const float z = Format<T>::Round(Format<T>::Round(values[i]) + bias);
+        values[i] = Format<T>::Round(activate(z));
+      }
+    });
+  });
+}
+
+#if defined(TCONV_HAS_LIBMVEC)
+
+// The vector forms of the C library's functions, by the names that the vector
+// ABI of x86-64 gives them.
+#if defined(__AVX512F__)
+#define TCONV_VECTOR_FORM(function) __asm__("_ZGVeN16v_" function)
+#elif defined(__AVX2__)
+#define TCONV_VECTOR_FORM(function) __asm__("_ZGVdN8v_" function)
+#else
+#define TCONV_VECTOR_FORM(function) __asm__("_ZGVbN4v_" function)
+#endif
+
+extern "C" {
+Vector VectorErf(Vector) TCONV_VECTOR_FORM("erff");
+Vector VectorExp(Vector) TCONV_VECTOR_FORM("expf");
+Vector VectorExpm1(Vector) TCONV_VECTOR_FORM("expm1f");
+Vector VectorLog1p(Vector) TCONV_VECTOR_FORM("log1pf");
+Vector VectorTanh(Vector) TCONV_VECTOR_FORM("tanhf");
+}
+
+inline Vector All(float value) { return Vector{} + value; }
+inline Vector Magnitude(Vector z) { return z < 0 ? -z : z; }
+
+// The formulas of the layer's activations.
+inline Vector Sigmoid(Vector z) {
+  const Vector e = VectorExp(-Magnitude(z));
+  return (z < 0 ? e : All(1)) / (1 + e);
+}
+inline Vector Elu(Vector z, float alpha) { return z > 0 ? z : alpha * VectorExpm1(z); }
+inline Vector Softplus(Vector z) {
+  return (z < 0 ? All(0) : z) + VectorLog1p(VectorExp(-Magnitude(z)));
+}
+inline Vector Gelu(Vector z) { return z / 2 * (1 + VectorErf(z / 1.41421356237309505f)); }
+inline Vector ApproximateGelu(Vector z) {
+  constexpr float kScale = 0.797884560802865356f;  // sqrt(2 / pi)
+  return z / 2 * (1 + VectorTanh(kScale * (z + 0.044715f * z * z * z)));
+}
+inline Vector Mish(Vector z) {
+  const Vector e = VectorExp(z > 20 ? All(20) : z);
+  const Vector n = e * (e + 2);
+  return z * (n / (n + 2));
+}
+
+// The last values take part in a vector of their own, so that a value gives the
+// same bits wherever it stands.
+template <typename Function>
+inline void ApplyByVectors(float* values, size_t length, Function function) {
+  Vector z;
+  size_t i = 0;
+  for (; i + kLanes <= length; i += kLanes) {
+    __builtin_memcpy(&z, values + i, sizeof(z));
+    z = function(z);
+    __builtin_memcpy(values + i, &z, sizeof(z));
+  }
+  if (i == length) return;
+  z = All(0);
+  __builtin_memcpy(&z, values + i, (length - i) * sizeof(float));
+  z = function(z);
+  __builtin_memcpy(values + i, &z, (length - i) * sizeof(float));
+}
+
+bool Activate(VectorActivation activation, float parameter, float* values, size_t length) {
+  const auto apply = [&](auto function) {
+    ApplyByVectors(values, length, function);
+    return true;
+  };
+  switch (activation) {
+    case VectorActivation::kNone:
+      return true;
+    case VectorActivation::kTanh:
+      return apply([](Vector z) { return VectorTanh(z); });
+    case VectorActivation::kSigmoid:
+      return apply([](Vector z) { return Sigmoid(z); });
+    case VectorActivation::kSilu:
+      return apply([](Vector z) { return z * Sigmoid(z); });
+    case VectorActivation::kElu:
+      return apply([=](Vector z) { return Elu(z, parameter); });
+    case VectorActivation::kSelu:
+      return apply([](Vector z) { return 1.0507009873554805f * Elu(z, 1.6732632423543772f); });
+    case VectorActivation::kSoftplus:
+      return apply([](Vector z) { return Softplus(z); });
+    case VectorActivation::kGelu:
+      return apply([](Vector z) { return Gelu(z); });
+    case VectorActivation::kApproximateGelu:
+      return apply([](Vector z) { return ApproximateGelu(z); });
+    case VectorActivation::kExponential:
+      return apply([](Vector z) { return VectorExp(z); });
+    case VectorActivation::kMish:
+      return apply([](Vector z) { return Mish(z); });
+  }
+  return false;
+}
+
+#else
+
+bool Activate(VectorActivation activation, float, float*, size_t) {
+  return activation == VectorActivation::kNone;
+}
+
+#endif
+
+template <typename T, size_t kPlanes>
+inline void InterleaveFew(const float* values, size_t stride, size_t length, T* dst) {
+  for (size_t i = 0; i < length; ++i) {
+    for (size_t b = 0; b < kPlanes; ++b) {
+      Format<T>::Store(values[b * stride + i], dst[i * kPlanes + b]);
+    }
+  }
+}
+
+// Small counts of planes are known to the compiler, which then shuffles whole
+// vectors.
+template <typename T>
+inline void InterleaveAs(const float* values, size_t stride, size_t planes, size_t length, T* dst) {
+  switch (planes) {
+    case 1:
+      return InterleaveFew<T, 1>(values, stride, length, dst);
+    case 2:
+      return InterleaveFew<T, 2>(values, stride, length, dst);
+    case 3:
+      return InterleaveFew<T, 3>(values, stride, length, dst);
+    case 4:
+      return InterleaveFew<T, 4>(values, stride, length, dst);
+    case 6:
+      return InterleaveFew<T, 6>(values, stride, length, dst);
+    case 8:
+      return InterleaveFew<T, 8>(values, stride, length, dst);
+  }
+  for (size_t b = 0; b < planes; ++b) {
+    for (size_t i = 0; i < length; ++i) {
+      Format<T>::Store(values[b * stride + i], dst[i * planes + b]);
+    }
+  }
+}
+
+void Interleave(DType dtype, const float* values, size_t stride, size_t planes, size_t length,
+                void* dst) {
+  VisitType(dtype, [&](auto type) {
+    InterleaveAs(values, stride, planes, length, static_cast<decltype(type)*>(dst));
+  });
+}
+
+}  // namespace
+
+extern const WeaveKernels TCONV_WEAVE_KERNELS;
+const WeaveKernels TCONV_WEAVE_KERNELS = {SumRows, FinishRows, FinishPlane, Activate, Interleave};
+
+}  // namespace tconv::server

@@ -1,0 +1,51 @@
+// A strategy for the tests of the planner and of the cache.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "server/compute/strategy.h"
+
+namespace tconv::server {
+
+class FakePlan final : public ForwardPlan {
+ public:
+  explicit FakePlan(int64_t bytes) : bytes_(bytes) {}
+  Status Execute(ConstTensorView, TensorView) const override { return OkStatus(); }
+  int64_t bytes_held() const override { return bytes_; }
+
+ private:
+  const int64_t bytes_;
+};
+
+class FakeStrategy final : public Strategy {
+ public:
+  // Refuses every problem when `refusal` is not empty. Its plans hold
+  // `plan_bytes`; `compilations`, when given, counts them.
+  FakeStrategy(std::string name, std::string refusal, int64_t plan_bytes = 0,
+               std::atomic<int>* compilations = nullptr)
+      : name_(std::move(name)),
+        refusal_(std::move(refusal)),
+        plan_bytes_(plan_bytes),
+        compilations_(compilations) {}
+
+  std::string_view name() const override { return name_; }
+  Status Supports(const DeconvProblem&) const override {
+    return refusal_.empty() ? OkStatus() : Status(StatusCode::kUnimplemented, refusal_);
+  }
+  StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
+      const DeconvProblem&, std::shared_ptr<const Weights>) const override {
+    if (compilations_ != nullptr) ++*compilations_;
+    return std::make_unique<const FakePlan>(plan_bytes_);
+  }
+
+ private:
+  const std::string name_;
+  const std::string refusal_;
+  const int64_t plan_bytes_;
+  std::atomic<int>* const compilations_;
+};
+
+}  // namespace tconv::server

@@ -1,0 +1,112 @@
+#include "server/compute/plan_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/shape_table.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/compute/fake_strategy.h"
+
+namespace tconv::server {
+namespace {
+
+constexpr int64_t kPlanBytes = 1 << 20;
+
+class PlanCacheTest : public ::testing::Test {
+ protected:
+  // Room for three plans.
+  PlanCacheTest() : cache_(*planner_, 3 * kPlanBytes + kPlanBytes / 2) {}
+
+  static DeconvProblem Problem(int length) {
+    return tconv::testing::ParseShapeRow(fmt::format("p 1x{}x2 f=3 k=3", length)).problem;
+  }
+
+  std::unique_ptr<const Planner> MakePlanner() {
+    std::vector<std::unique_ptr<const Strategy>> strategies;
+    strategies.push_back(std::make_unique<FakeStrategy>("fake", "", kPlanBytes, &compilations_));
+    return Planner::Make(std::move(strategies), "").value();
+  }
+
+  void Compile(int length, const std::shared_ptr<const Weights>& weights) {
+    ASSERT_THAT(cache_.GetOrCompile(Problem(length), weights), tconv::testing::IsOk());
+  }
+
+  std::atomic<int> compilations_ = 0;
+  const std::unique_ptr<const Planner> planner_ = MakePlanner();
+  PlanCache cache_;
+  const std::shared_ptr<const Weights> weights_ = std::make_shared<Weights>();
+  const std::shared_ptr<const Weights> other_weights_ = std::make_shared<Weights>();
+};
+
+TEST_F(PlanCacheTest, CompilesAProblemOnce) {
+  Compile(5, weights_);
+  Compile(5, weights_);
+  EXPECT_EQ(compilations_, 1);
+}
+
+TEST_F(PlanCacheTest, CompilesForEachProblemAndEachWeights) {
+  Compile(5, weights_);
+  Compile(6, weights_);
+  Compile(5, other_weights_);
+  EXPECT_EQ(compilations_, 3);
+}
+
+TEST_F(PlanCacheTest, TellsWhichStrategyWasChosen) {
+  const auto cached = cache_.GetOrCompile(Problem(5), weights_);
+  ASSERT_THAT(cached, tconv::testing::IsOk());
+  ASSERT_EQ((*cached)->verdicts.size(), 1u);
+  EXPECT_TRUE((*cached)->verdicts[0].chosen);
+  EXPECT_EQ((*cached)->problem, Problem(5));
+}
+
+TEST_F(PlanCacheTest, EvictsByBytes) {
+  for (int length = 1; length <= 5; ++length) Compile(length, weights_);
+  EXPECT_GT(cache_.bytes_held(), 3 * kPlanBytes);
+  EXPECT_LT(cache_.bytes_held(), 4 * kPlanBytes);
+  Compile(5, weights_);
+  EXPECT_EQ(compilations_, 5);
+  Compile(1, weights_);
+  EXPECT_EQ(compilations_, 6);
+}
+
+TEST_F(PlanCacheTest, ListsThePlansOfSomeWeightsMostRecentFirst) {
+  Compile(5, weights_);
+  Compile(6, weights_);
+  Compile(7, other_weights_);
+  Compile(5, weights_);
+  const auto plans = cache_.PlansOf(*weights_);
+  ASSERT_EQ(plans.size(), 2u);
+  EXPECT_EQ(plans[0]->problem, Problem(5));
+  EXPECT_EQ(plans[1]->problem, Problem(6));
+}
+
+TEST_F(PlanCacheTest, DropForgetsThePlansOfSomeWeightsOnly) {
+  Compile(5, weights_);
+  Compile(5, other_weights_);
+  cache_.Drop(*weights_);
+  EXPECT_TRUE(cache_.PlansOf(*weights_).empty());
+  EXPECT_EQ(cache_.PlansOf(*other_weights_).size(), 1u);
+}
+
+TEST_F(PlanCacheTest, CallersThatAskAtOnceShareOneCompilation) {
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&] { Compile(5, weights_); });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(compilations_, 1);
+}
+
+TEST_F(PlanCacheTest, PassesOnThatNoStrategyTakesTheProblem) {
+  std::vector<std::unique_ptr<const Strategy>> strategies;
+  strategies.push_back(std::make_unique<FakeStrategy>("picky", "too large"));
+  const auto planner = Planner::Make(std::move(strategies), "").value();
+  PlanCache cache(*planner, kPlanBytes);
+  EXPECT_THAT(cache.GetOrCompile(Problem(5), weights_),
+              tconv::testing::StatusIs(StatusCode::kUnimplemented));
+}
+
+}  // namespace
+}  // namespace tconv::server
