@@ -1,0 +1,317 @@
+#include "server/host/layer_host.h"
+
+#include <spdlog/spdlog.h>
+
+#include "server/store/store_errors.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tconv::server {
+namespace {
+
+constexpr size_t kMaxNameBytes = 255;
+
+Status CheckName(const std::string& name) {
+  if (name.size() > kMaxNameBytes) {
+    return InvalidField("name", "expected at most {} bytes, got {}", kMaxNameBytes, name.size());
+  }
+  if (name.find('/') != std::string::npos) {
+    return InvalidField("name", "expected a name without \"/\", got \"{}\"", name);
+  }
+  const auto is_control = [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == '\x7f';
+  };
+  if (std::any_of(name.begin(), name.end(), is_control)) {
+    return InvalidField("name", "expected a name without control characters");
+  }
+  return OkStatus();
+}
+
+Status NotBuilt(const std::string& name) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "layer \"{}\" has no weights yet: call Build with the shape of its inputs, or "
+                   "give input_shape or weights to Create",
+                   name);
+}
+
+// Refuses weights over the limit before anything is allocated for them.
+Status CheckWeightBytes(const LayerConfig& config, int64_t in_channels, int64_t limit) {
+  TCONV_RETURN_IF_ERROR(KernelShape(config, in_channels).status());
+  const int64_t bytes =
+      ParameterCount(config, in_channels) * static_cast<int64_t>(SizeOf(config.dtype.variable));
+  if (bytes > limit) {
+    return MakeError(StatusCode::kResourceExhausted,
+                     "weights take {} bytes, the server allows {} for a layer", bytes, limit);
+  }
+  return OkStatus();
+}
+
+// The channels that a kernel was made for; a malformed kernel is left for
+// MakeWeights() to refuse.
+int64_t ChannelsOf(const ConstTensorView& kernel) {
+  return kernel.shape.rank() > 0 ? kernel.shape[kernel.shape.rank() - 1] : 0;
+}
+
+// The weights that a draft asks for; null for a layer to be built later.
+StatusOr<std::shared_ptr<const Weights>> FirstWeights(const LayerDraft& draft,
+                                                      int64_t max_layer_bytes) {
+  if (draft.input_shape.empty() && !draft.weights.has_value()) return nullptr;
+  int64_t in_channels = 0;
+  if (draft.input_shape.empty()) {
+    in_channels = ChannelsOf(draft.weights->kernel);
+  } else {
+    TCONV_ASSIGN_OR_RETURN(in_channels, InputChannels(draft.config, draft.input_shape));
+  }
+  TCONV_RETURN_IF_ERROR(CheckWeightBytes(draft.config, in_channels, max_layer_bytes));
+  StatusOr<Weights> weights =
+      draft.weights.has_value()
+          ? MakeWeights(draft.config, in_channels, draft.weights->kernel, draft.weights->bias, 1)
+          : InitializeWeights(draft.config, in_channels);
+  if (!weights.ok()) {
+    return draft.weights.has_value() ? InField("weights", weights.status()) : weights.status();
+  }
+  return std::make_shared<const Weights>(*std::move(weights));
+}
+
+// A loss has the type of what it is computed from, as in Keras.
+double LossOf(const Regularizer& regularizer, ConstTensorView values, int64_t samples = 1) {
+  if (samples == 0) return 0;
+  return RoundTo(values.dtype, regularizer.Penalty(values) / static_cast<double>(samples));
+}
+
+// The terms of Keras' layer.losses, in its order: only trainable weights are
+// penalized, and the activity counts per sample.
+std::vector<Loss> Losses(const LayerConfig& config, const Weights& weights,
+                         ConstTensorView output) {
+  std::vector<Loss> losses;
+  if (config.activity_regularizer.has_value()) {
+    losses.push_back(
+        {LossSource::kActivity, LossOf(*config.activity_regularizer, output, output.shape[0])});
+  }
+  if (!config.trainable) return losses;
+  if (config.kernel_regularizer.has_value()) {
+    losses.push_back(
+        {LossSource::kKernel, LossOf(*config.kernel_regularizer, weights.kernel.view())});
+  }
+  if (config.bias_regularizer.has_value() && weights.bias.has_value()) {
+    losses.push_back({LossSource::kBias, LossOf(*config.bias_regularizer, weights.bias->view())});
+  }
+  return losses;
+}
+
+Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
+  const int64_t bytes =
+      problem.dst_shape().num_elements() * static_cast<int64_t>(SizeOf(problem.dtype));
+  if (bytes > limit) {
+    return MakeError(StatusCode::kResourceExhausted,
+                     "output {} takes {} bytes, the server allows {}",
+                     ToString(problem.dst_shape()), bytes, limit);
+  }
+  return OkStatus();
+}
+
+std::string_view ChosenStrategy(const CachedPlan& plan) {
+  for (const StrategyVerdict& verdict : plan.verdicts) {
+    if (verdict.chosen) return verdict.strategy;
+  }
+  return "";
+}
+
+}  // namespace
+
+LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits)
+    : store_(store),
+      plans_(plans),
+      limits_(limits),
+      loaded_(store, limits.max_loaded_weight_bytes,
+              [&plans](const Weights& weights) { plans.Drop(weights); }) {}
+
+StatusOr<std::unique_ptr<LayerHost>> LayerHost::Open(LayerStore& store, PlanCache& plans,
+                                                     const HostLimits& limits) {
+  auto host = std::unique_ptr<LayerHost>(new LayerHost(store, plans, limits));
+  TCONV_ASSIGN_OR_RETURN(LayerIndex index, store.ReadIndex());
+  for (DamagedLayer& damaged : index.damaged) {
+    spdlog::error("{}", MessageOf(damaged.error));
+    host->registry_.InsertDamaged(damaged.name, std::move(damaged.error));
+  }
+  for (LayerRecord& record : index.layers) {
+    host->registry_.Insert(std::make_shared<Layer>(
+        host->next_layer_id_++, std::move(record.name), std::move(record.config),
+        LayerSnapshot{record.in_channels, record.weights_version}));
+  }
+  return host;
+}
+
+StatusOr<LayerInfo> LayerHost::Create(LayerDraft draft) {
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> weights,
+                         FirstWeights(draft, limits_.max_layer_bytes));
+  std::string name = draft.name.empty() ? draft.config.name : draft.name;
+  TCONV_RETURN_IF_ERROR(CheckName(name));
+
+  MutexLock lock(names_mutex_);
+  if (registry_.size() >= limits_.max_layers) {
+    return MakeError(StatusCode::kResourceExhausted, "the server holds its limit of {} layers",
+                     limits_.max_layers);
+  }
+  if (name.empty()) name = registry_.GenerateName(SnakeCaseClassName(draft.config.spatial_rank));
+  if (draft.config.name.empty()) draft.config.name = name;
+
+  const LayerSnapshot snapshot = weights == nullptr
+                                     ? LayerSnapshot{}
+                                     : LayerSnapshot{weights->in_channels(), weights->version};
+  TCONV_RETURN_IF_ERROR(
+      store_.Create(LayerRecord{name, draft.config, snapshot.in_channels, snapshot.weights_version},
+                    weights.get()));
+  auto layer = std::make_shared<Layer>(next_layer_id_++, name, std::move(draft.config), snapshot);
+  if (weights != nullptr) loaded_.Put(*layer, std::move(weights));
+  registry_.Insert(layer);
+  return Describe(*layer);
+}
+
+StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
+                                     std::span<const int64_t> input_shape) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  TCONV_ASSIGN_OR_RETURN(const int64_t in_channels, InputChannels(layer->config(), input_shape));
+  TCONV_RETURN_IF_ERROR(CheckWeightBytes(layer->config(), in_channels, limits_.max_layer_bytes));
+
+  MutexLock lock(layer->change_mutex());
+  if (layer->is_deleted()) return LayerNotFound(name);
+  if (layer->snapshot().is_built()) {
+    return MakeError(StatusCode::kFailedPrecondition, "layer \"{}\" is built already", name);
+  }
+  TCONV_ASSIGN_OR_RETURN(Weights weights, InitializeWeights(layer->config(), in_channels));
+  TCONV_RETURN_IF_ERROR(Advance(*layer, std::move(weights)));
+  return Describe(*layer);
+}
+
+StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsView& weights,
+                                        std::optional<int64_t> if_version) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+
+  MutexLock lock(layer->change_mutex());
+  if (layer->is_deleted()) return LayerNotFound(name);
+  const LayerSnapshot snapshot = layer->snapshot();
+  if (if_version.has_value() && *if_version != snapshot.weights_version) {
+    return MakeError(StatusCode::kAborted, "weights of layer \"{}\" are at version {}, not {}",
+                     name, snapshot.weights_version, *if_version);
+  }
+  if (!snapshot.is_built()) return NotBuilt(name);
+  StatusOr<Weights> next = MakeWeights(layer->config(), snapshot.in_channels, weights.kernel,
+                                       weights.bias, snapshot.weights_version + 1);
+  if (!next.ok()) return InField("weights", next.status());
+  TCONV_RETURN_IF_ERROR(Advance(*layer, *std::move(next)));
+  return snapshot.weights_version + 1;
+}
+
+Status LayerHost::Advance(Layer& layer, Weights weights) {
+  const auto shared = std::make_shared<const Weights>(std::move(weights));
+  const LayerSnapshot next{shared->in_channels(), shared->version};
+  TCONV_RETURN_IF_ERROR(store_.PutWeights(layer.name(), *shared, layer.snapshot().weights_version));
+  loaded_.Put(layer, shared);
+  layer.Publish(next);
+  loaded_.ForgetAllBut(layer, next.weights_version);
+  return OkStatus();
+}
+
+StatusOr<std::shared_ptr<const Weights>> LayerHost::CurrentWeights(Layer& layer) {
+  while (true) {
+    const LayerSnapshot snapshot = layer.snapshot();
+    if (!snapshot.is_built()) return NotBuilt(layer.name());
+    auto weights = loaded_.Get(layer, snapshot.weights_version);
+    if (weights.status().code() != StatusCode::kAborted) return weights;
+    // The layer moved on before its weights were read. A deleted one does not
+    // move any more.
+    if (layer.snapshot().weights_version == snapshot.weights_version)
+      return LayerNotFound(layer.name());
+  }
+}
+
+StatusOr<std::shared_ptr<const Weights>> LayerHost::GetWeights(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  return CurrentWeights(*layer);
+}
+
+StatusOr<ForwardResult> LayerHost::Forward(const std::string& name, ConstTensorView input,
+                                           bool compute_losses) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  const LayerConfig& config = layer->config();
+  const LayerSnapshot snapshot = layer->snapshot();
+  if (!snapshot.is_built()) return NotBuilt(name);
+  TCONV_ASSIGN_OR_RETURN(const DeconvProblem problem,
+                         MakeDeconvProblem(config, snapshot.in_channels, input.shape));
+  TCONV_RETURN_IF_ERROR(CheckOutputBytes(problem, limits_.max_output_bytes));
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, CurrentWeights(*layer));
+
+  ForwardResult result;
+  result.weights_version = weights->version;
+  TCONV_ASSIGN_OR_RETURN(result.output, Tensor::Allocate(problem.dtype, problem.dst_shape()));
+  if (result.output.shape().num_elements() > 0) {
+    TCONV_ASSIGN_OR_RETURN(const auto plan, plans_.GetOrCompile(problem, weights));
+    TCONV_ASSIGN_OR_RETURN(const Tensor src, Tensor::Converted(input, problem.dtype));
+    TCONV_RETURN_IF_ERROR(plan->plan->Execute(src.view(), result.output.mutable_view()));
+    result.strategy = ChosenStrategy(*plan);
+  }
+  if (compute_losses) result.losses = Losses(config, *weights, result.output.view());
+  return result;
+}
+
+StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,
+                                                     std::span<const int64_t> input_shape) const {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  return tconv::server::ComputeOutputShape(layer->config(), input_shape);
+}
+
+LayerInfo LayerHost::Describe(const Layer& layer) const {
+  const LayerSnapshot snapshot = layer.snapshot();
+  LayerInfo info;
+  info.name = layer.name();
+  info.config = layer.config();
+  info.in_channels = snapshot.in_channels;
+  info.parameter_count =
+      snapshot.is_built() ? ParameterCount(layer.config(), snapshot.in_channels) : 0;
+  info.weights_version = snapshot.weights_version;
+  for (const auto& weights : loaded_.Find(layer)) info.weight_bytes_held += weights->size_bytes();
+  return info;
+}
+
+StatusOr<LayerInfo> LayerHost::Get(const std::string& name) const {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  LayerInfo info = Describe(*layer);
+  for (const auto& weights : loaded_.Find(*layer)) {
+    for (auto& plan : plans_.PlansOf(*weights)) info.plans.push_back(std::move(plan));
+  }
+  return info;
+}
+
+LayerPage LayerHost::List(const std::string& after, size_t limit) const {
+  LayerPage page;
+  // One more than asked for tells whether there is a next page.
+  for (const auto& layer : registry_.After(after, limit + 1)) {
+    if (page.layers.size() == limit) {
+      page.next = page.layers.back().name;
+      break;
+    }
+    page.layers.push_back(Describe(*layer));
+  }
+  return page;
+}
+
+Status LayerHost::Delete(const std::string& name) {
+  MutexLock names_lock(names_mutex_);
+  const auto layer = registry_.Find(name);
+  if (layer.ok()) {
+    MutexLock lock((*layer)->change_mutex());
+    TCONV_RETURN_IF_ERROR(store_.Delete(name));
+    (*layer)->MarkDeleted();
+  } else if (layer.status().code() == StatusCode::kDataLoss) {
+    TCONV_RETURN_IF_ERROR(store_.Delete(name));
+  } else {
+    return layer.status();
+  }
+  registry_.Erase(name);
+  if (layer.ok()) loaded_.ForgetAllBut(**layer, 0);
+  return OkStatus();
+}
+
+}  // namespace tconv::server

@@ -1,0 +1,131 @@
+// The use cases of the service, free of transport and encoding.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "server/base/mutex.h"
+#include "server/base/status.h"
+#include "server/compute/plan_cache.h"
+#include "server/host/layer.h"
+#include "server/host/layer_registry.h"
+#include "server/host/loaded_weights.h"
+#include "server/layer/geometry.h"
+#include "server/layer/layer_config.h"
+#include "server/layer/weights.h"
+#include "server/store/layer_store.h"
+#include "server/tensor/tensor.h"
+
+namespace tconv::server {
+
+struct HostLimits {
+  int64_t max_layers = 10'000;
+  // Of one layer's weights in memory.
+  int64_t max_layer_bytes = int64_t{2} << 30;
+  // Of all loaded weights; those used least recently are dropped and read again
+  // from the store when needed.
+  int64_t max_loaded_weight_bytes = int64_t{8} << 30;
+  // Of one output of Forward.
+  int64_t max_output_bytes = (int64_t{2} << 30) - (int64_t{1} << 20);
+};
+
+// Weights as they arrive: borrowed, unchecked.
+struct WeightsView {
+  ConstTensorView kernel;
+  std::optional<ConstTensorView> bias;
+};
+
+// How to create a layer.
+struct LayerDraft {
+  std::string name;  // empty: the config's, else generated
+  LayerConfig config;
+  PartialShape input_shape;  // empty: not given
+  std::optional<WeightsView> weights;
+};
+
+// What Get tells of a layer.
+struct LayerInfo {
+  std::string name;
+  LayerConfig config;
+  int64_t in_channels = 0;
+  int64_t parameter_count = 0;
+  int64_t weights_version = 0;
+  int64_t weight_bytes_held = 0;
+  std::vector<std::shared_ptr<const CachedPlan>> plans;
+};
+
+struct LayerPage {
+  std::vector<LayerInfo> layers;  // without plans
+  std::string next;               // the `after` of the next page; empty on the last
+};
+
+enum class LossSource : uint8_t { kActivity, kKernel, kBias };
+
+struct Loss {
+  LossSource source;
+  double value;
+};
+
+struct ForwardResult {
+  Tensor output;  // in the compute dtype
+  int64_t weights_version = 0;
+  std::vector<Loss> losses;
+  std::string strategy;  // that computed it; empty when there was nothing to compute
+};
+
+// Live layers over a store. The store is written first, then memory changes;
+// an error leaves both as they were. Thread-safe: calls on different layers do
+// not wait for each other, and Forward waits for a change of weights only when
+// the weights it needs have to be read from the store.
+//
+// Errors are those that tconv/v1/transposed_conv.proto states for the RPC of
+// the same name, with paths of the request's fields.
+class LayerHost {
+ public:
+  // Reads the index of the store; weights are read when first needed. `store`
+  // and `plans` must outlive the host.
+  // Damaged layers are logged and answer DATA_LOSS until they are deleted.
+  static StatusOr<std::unique_ptr<LayerHost>> Open(LayerStore& store, PlanCache& plans,
+                                                   const HostLimits& limits);
+
+  StatusOr<LayerInfo> Create(LayerDraft draft);
+  StatusOr<LayerInfo> Build(const std::string& name, std::span<const int64_t> input_shape);
+  // Returns the new version.
+  StatusOr<int64_t> SetWeights(const std::string& name, const WeightsView& weights,
+                               std::optional<int64_t> if_version);
+  StatusOr<std::shared_ptr<const Weights>> GetWeights(const std::string& name);
+  StatusOr<ForwardResult> Forward(const std::string& name, ConstTensorView input,
+                                  bool compute_losses);
+  StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
+                                            std::span<const int64_t> input_shape) const;
+  StatusOr<LayerInfo> Get(const std::string& name) const;
+  // Layers whose names come after `after`, at most `limit` (> 0) of them.
+  LayerPage List(const std::string& after, size_t limit) const;
+  Status Delete(const std::string& name);
+
+ private:
+  LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits);
+
+  // The weights of the current snapshot. FAILED_PRECONDITION: not built.
+  StatusOr<std::shared_ptr<const Weights>> CurrentWeights(Layer& layer);
+  // Stores weights as the next version of `layer` and publishes them.
+  Status Advance(Layer& layer, Weights weights) TCONV_REQUIRES(layer.change_mutex());
+  LayerInfo Describe(const Layer& layer) const;
+
+  LayerStore& store_;
+  PlanCache& plans_;
+  const HostLimits limits_;
+  LayerRegistry registry_;
+  LoadedWeights loaded_;
+  // Held while the set of names changes, in the store and in the registry; taken
+  // before the mutex of a layer.
+  Mutex names_mutex_;
+  std::atomic<uint64_t> next_layer_id_{1};
+};
+
+}  // namespace tconv::server
