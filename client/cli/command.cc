@@ -1,0 +1,55 @@
+#include "client/cli/command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <sstream>
+
+namespace tconv::cli {
+namespace {
+
+std::optional<Shape> ParseExtents(const std::string& text) {
+  Shape extents;
+  std::istringstream items(text + ',');
+  for (std::string item; std::getline(items, item, ',');) {
+    if (item == "None" || item == "?") item = "-1";
+    int64_t extent = 0;
+    const char* end = item.data() + item.size();
+    if (std::from_chars(item.data(), end, extent) != std::from_chars_result{end, {}}) return {};
+    extents.push_back(extent);
+  }
+  return extents;
+}
+
+}  // namespace
+
+void AddName(CLI::App& parser, std::string& name) {
+  parser.add_option("name", name, "Name of the layer")->required();
+}
+
+CLI::Option* AddFile(CLI::App& parser, const std::string& flag, std::string& path,
+                     const std::string& description) {
+  return parser.add_option(flag, path, description)->type_name("FILE");
+}
+
+CLI::Option* AddExtents(CLI::App& parser, const std::string& flag, Shape& extents,
+                        const std::string& description) {
+  const auto parse = [flag, &extents](const std::string& text) {
+    std::optional<Shape> parsed = ParseExtents(text);
+    if (!parsed) {
+      throw CLI::ValidationError(flag, fmt::format("expected integers like 3,3, got {}", text));
+    }
+    extents = *std::move(parsed);
+  };
+  return parser.add_option_function<std::string>(flag, parse, description)->type_name("INT,...");
+}
+
+void RequireOneUserOfStandardStream(const std::vector<std::string>& paths) {
+  if (std::count(paths.begin(), paths.end(), "-") > 1) {
+    throw CLI::ValidationError("\"-\"", "expected at most once");
+  }
+}
+
+}  // namespace tconv::cli

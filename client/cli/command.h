@@ -1,0 +1,61 @@
+// The commands of the tool. Each function adds one to the parser and returns
+// what to do when it was the one on the command line.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "client/cli/session.h"
+
+namespace tconv::cli {
+
+struct Command {
+  CLI::App* parser = nullptr;
+  std::function<absl::Status(Session&)> run = {};
+};
+
+// create_command.cc
+Command AddCreate(CLI::App& app);
+
+// layer_commands.cc
+Command AddBuild(CLI::App& app);
+Command AddGet(CLI::App& app);
+Command AddList(CLI::App& app);
+Command AddDelete(CLI::App& app);
+Command AddHealth(CLI::App& app);
+
+// tensor_commands.cc
+Command AddSetWeights(CLI::App& app);
+Command AddGetWeights(CLI::App& app);
+Command AddForward(CLI::App& app);
+Command AddOutputShape(CLI::App& app);
+
+// demo_command.cc
+Command AddDemo(CLI::App& app);
+
+// Below, what several commands share.
+
+// The positional name of the layer that a command is about.
+void AddName(CLI::App& parser, std::string& name);
+
+// An option that takes the path of a file.
+CLI::Option* AddFile(CLI::App& parser, const std::string& flag, std::string& path,
+                     const std::string& description);
+
+// An option that takes a list of integers in one argument, "3,3"; "None" and
+// "?" are -1.
+CLI::Option* AddExtents(CLI::App& parser, const std::string& flag, Shape& extents,
+                        const std::string& description);
+
+inline constexpr char kInputShapeHelp[] =
+    "Shape of inputs, batch first, in the data format: None,28,28,3; None where unknown";
+
+// Throws a usage error when more than one of the paths is "-".
+void RequireOneUserOfStandardStream(const std::vector<std::string>& paths);
+
+}  // namespace tconv::cli

@@ -1,0 +1,34 @@
+// What `tconv --json` prints.
+#pragma once
+
+#include <absl/status/status.h>
+#include <google/protobuf/message.h>
+#include <tconv/tensor.h>
+#include <tconv/v1/layer.pb.h>
+
+#include <nlohmann/json.hpp>
+
+namespace tconv::cli {
+
+// Keeps keys in the order they are set.
+using Json = nlohmann::ordered_json;
+
+// Every field of `message` under its name in the .proto, defaults included and
+// absent messages as null. Integers are numbers and enums their names.
+Json ToJson(const google::protobuf::Message& message);
+
+// The same for a layer, with `keras_json` as the object it is the text of, or
+// null when Keras has no form for the layer.
+Json LayerToJson(const v1::Layer& layer);
+
+// {"dtype": "float32", "shape": [1, 2]}
+Json DescribeTensor(const Tensor& tensor);
+
+// {"error": {"code": "NOT_FOUND", "message": …, "fields": [{"field": …,
+// "description": …}]}}
+Json ErrorToJson(const absl::Status& error);
+
+// On one line, other bytes than UTF-8 replaced.
+std::string Dump(const Json& json);
+
+}  // namespace tconv::cli

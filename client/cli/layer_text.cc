@@ -1,0 +1,107 @@
+#include "client/cli/layer_text.h"
+
+#include <fmt/format.h>
+#include <tconv/tensor.h>
+
+#include <cctype>
+#include <string_view>
+#include <utility>
+
+#include "client/cli/json.h"
+#include "client/cli/table.h"
+
+namespace tconv::cli {
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string FormatExtents(const google::protobuf::RepeatedField<int64_t>& extents) {
+  return extents.empty() ? "-" : ToString({extents.data(), static_cast<size_t>(extents.size())});
+}
+
+std::string FormatObject(const v1::KerasObject& object) {
+  if (object.name().empty()) return "-";
+  std::string text = object.name();
+  const Json arguments = ToJson(object.arguments());
+  for (const auto& [key, value] : arguments.items()) {
+    if (!value.is_null()) text += fmt::format(" {}={}", key, Dump(value));
+  }
+  return text;
+}
+
+// "PADDING_SAME" without the prefix and in lower case, as Keras spells it.
+std::string FormatEnum(const std::string& name, std::string_view prefix) {
+  std::string text = name.substr(prefix.size());
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+std::string FormatBuilt(const v1::Layer& layer, int64_t value) {
+  return layer.weights_version() == 0 ? "-" : std::to_string(value);
+}
+
+Rows ConfigRows(const v1::LayerConfig& config) {
+  return {
+      {"class", config.class_name()},
+      {"filters", std::to_string(config.filters())},
+      {"kernel size", FormatExtents(config.kernel_size())},
+      {"strides", FormatExtents(config.strides())},
+      {"padding", FormatEnum(v1::Padding_Name(config.padding()), "PADDING_")},
+      {"output padding", FormatExtents(config.output_padding())},
+      {"data format", FormatEnum(v1::DataFormat_Name(config.data_format()), "DATA_FORMAT_")},
+      {"dilation rate", FormatExtents(config.dilation_rate())},
+      {"activation", FormatObject(config.activation())},
+      {"use bias", config.use_bias() ? "yes" : "no"},
+      {"kernel initializer", FormatObject(config.kernel_initializer())},
+      {"bias initializer", FormatObject(config.bias_initializer())},
+      {"kernel regularizer", FormatObject(config.kernel_regularizer())},
+      {"bias regularizer", FormatObject(config.bias_regularizer())},
+      {"activity regularizer", FormatObject(config.activity_regularizer())},
+      {"kernel constraint", FormatObject(config.kernel_constraint())},
+      {"bias constraint", FormatObject(config.bias_constraint())},
+      {"trainable", config.trainable() ? "yes" : "no"},
+      {"dtype", config.dtype()},
+  };
+}
+
+std::string FormatPlan(const v1::PlanInfo& plan) {
+  Rows rows;
+  for (const v1::StrategyVerdict& verdict : plan.verdicts()) {
+    rows.push_back({verdict.chosen() ? "  *" : "   ", verdict.strategy(), verdict.reason()});
+  }
+  return fmt::format("\ninput {}, {} held by the plan\n{}", FormatExtents(plan.input_shape()),
+                     FormatBytes(plan.bytes_held()), FormatTable(rows));
+}
+
+}  // namespace
+
+std::string FormatLayer(const v1::Layer& layer) {
+  Rows rows = {{"name", layer.name()}};
+  for (auto& row : ConfigRows(layer.config())) rows.push_back(std::move(row));
+  rows.push_back({"input channels", FormatBuilt(layer, layer.input_channels())});
+  rows.push_back({"parameters", FormatBuilt(layer, layer.parameter_count())});
+  rows.push_back({"weights version", layer.weights_version() == 0
+                                         ? "not built"
+                                         : std::to_string(layer.weights_version())});
+  rows.push_back({"weights held", FormatBytes(layer.weight_bytes_held())});
+  std::string text = FormatTable(rows);
+  for (const v1::PlanInfo& plan : layer.plans()) text += FormatPlan(plan);
+  return text;
+}
+
+std::string FormatLayers(const std::vector<v1::Layer>& layers) {
+  Rows rows = {{"NAME", "CLASS", "FILTERS", "KERNEL", "STRIDES", "PADDING", "CHANNELS",
+                "PARAMETERS", "VERSION", "DTYPE"}};
+  for (const v1::Layer& layer : layers) {
+    const v1::LayerConfig& config = layer.config();
+    rows.push_back({layer.name(), config.class_name(), std::to_string(config.filters()),
+                    FormatExtents(config.kernel_size()), FormatExtents(config.strides()),
+                    FormatEnum(v1::Padding_Name(config.padding()), "PADDING_"),
+                    FormatBuilt(layer, layer.input_channels()),
+                    FormatBuilt(layer, layer.parameter_count()),
+                    FormatBuilt(layer, layer.weights_version()), config.dtype()});
+  }
+  return FormatTable(rows);
+}
+
+}  // namespace tconv::cli

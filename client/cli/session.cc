@@ -1,0 +1,84 @@
+#include "client/cli/session.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <utility>
+
+#include "client/cli/npy.h"
+#include "client/cli/status_macros.h"
+
+namespace tconv::cli {
+namespace {
+
+bool IsStandardStream(const std::string& path) { return path == "-"; }
+
+absl::Status Annotate(const std::string& path, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), fmt::format("{}: {}", path, std::string(status.message())));
+}
+
+// Calls read(std::istream&) on the file or on standard input.
+template <typename Read>
+auto WithInput(const std::string& path, std::istream& standard_input, Read read)
+    -> decltype(read(standard_input)) {
+  if (IsStandardStream(path)) {
+    auto result = read(standard_input);
+    if (!result.ok()) return Annotate("standard input", result.status());
+    return result;
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::InvalidArgumentError(fmt::format("{}: {}", path, std::strerror(errno)));
+  auto result = read(file);
+  if (!result.ok()) return Annotate(path, result.status());
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Session::ReadText(const std::string& path) {
+  return WithInput(path, streams_.in, [](std::istream& in) -> absl::StatusOr<std::string> {
+    std::string text(std::istreambuf_iterator<char>(in), {});
+    if (in.bad()) return absl::InvalidArgumentError("cannot be read");
+    return text;
+  });
+}
+
+absl::StatusOr<Tensor> Session::ReadTensor(const std::string& path) {
+  Progress progress(streams_.terminal, fmt::format("reading {}", path));
+  return WithInput(path, streams_.in, [&progress](std::istream& in) {
+    return ReadNpy(in, [&progress](int64_t done, int64_t total) { progress.Advance(done, total); });
+  });
+}
+
+absl::StatusOr<Weights> Session::ReadWeights(const std::string& kernel_path,
+                                             const std::string& bias_path) {
+  Weights weights;
+  TCONV_CLI_ASSIGN_OR_RETURN(weights.kernel, ReadTensor(kernel_path));
+  if (!bias_path.empty()) {
+    TCONV_CLI_ASSIGN_OR_RETURN(weights.bias, ReadTensor(bias_path));
+  }
+  return weights;
+}
+
+absl::Status Session::WriteTensor(const std::string& path, const Tensor& tensor) {
+  Progress progress(streams_.terminal, fmt::format("writing {}", path));
+  const auto observer = [&progress](int64_t done, int64_t total) { progress.Advance(done, total); };
+  if (IsStandardStream(path)) {
+    return Annotate("standard output", WriteNpy(streams_.out, tensor, observer));
+  }
+  std::ofstream file(path, std::ios::binary);
+  if (!file) return absl::UnknownError(fmt::format("{}: {}", path, std::strerror(errno)));
+  return Annotate(path, WriteNpy(file, tensor, observer));
+}
+
+void Session::Report(const Json& json, const std::string& text, const std::string& data_path) {
+  std::ostream& out = IsStandardStream(data_path) ? streams_.err : streams_.out;
+  out << (json_ ? Dump(json) + "\n" : text) << std::flush;
+}
+
+}  // namespace tconv::cli

@@ -1,0 +1,62 @@
+// What a command of the tool works with: the server, and the world around it.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <tconv/client.h>
+
+#include <iosfwd>
+#include <string>
+
+#include "client/cli/json.h"
+#include "client/cli/progress.h"
+
+namespace tconv::cli {
+
+// The standard streams. `terminal` is where progress is drawn; null: nowhere.
+struct Streams {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  std::ostream* terminal = nullptr;
+};
+
+// One run of one command. In every path, "-" is standard input or output.
+class Session {
+ public:
+  Session(Client client, bool json, Streams streams)
+      : client_(std::move(client)), json_(json), streams_(streams) {}
+
+  const Client& client() const { return client_; }
+
+  // The whole of a text file.
+  // INVALID_ARGUMENT: it cannot be read.
+  absl::StatusOr<std::string> ReadText(const std::string& path);
+
+  // A .npy file. INVALID_ARGUMENT: it cannot be read, or is malformed.
+  absl::StatusOr<Tensor> ReadTensor(const std::string& path);
+
+  // A kernel and, unless its path is empty, a bias.
+  absl::StatusOr<Weights> ReadWeights(const std::string& kernel_path, const std::string& bias_path);
+
+  // UNKNOWN: the file cannot be written.
+  absl::Status WriteTensor(const std::string& path, const Tensor& tensor);
+
+  // The result of the call, while progress shows that it is waited for.
+  template <typename Call>
+  auto Await(const std::string& what, Call call) {
+    const Progress progress(streams_.terminal, what);
+    return call();
+  }
+
+  // The result of the command: `json` on one line for scripts, else `text`. On
+  // standard error when `data_path` shows that standard output carries data.
+  void Report(const Json& json, const std::string& text, const std::string& data_path = {});
+
+ private:
+  Client client_;
+  bool json_;
+  Streams streams_;
+};
+
+}  // namespace tconv::cli

@@ -1,0 +1,86 @@
+// Connection, the RPCs as virtual functions: Client stands on it, tests mock it.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <grpcpp/channel.h>
+#include <tconv/options.h>
+#include <tconv/v1/transposed_conv.pb.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tconv {
+
+// One way to reach a server, in the terms of the protocol. The errors are those
+// documented in tconv/v1/transposed_conv.proto and, from any connection:
+//   UNAVAILABLE         the server cannot be reached, or is shutting down
+//   DEADLINE_EXCEEDED   the timeout is over
+//   CANCELLED           CallOptions::cancellation was triggered
+//   RESOURCE_EXHAUSTED  the request is beyond the 2 GiB of a protobuf message
+// FieldViolations() below tells which fields an INVALID_ARGUMENT is about.
+// Thread-safe: any number of calls from any threads at once.
+class Connection {
+ public:
+  using ForwardCallback = std::function<void(absl::StatusOr<v1::ForwardResponse>)>;
+
+  virtual ~Connection() = default;
+
+  virtual absl::StatusOr<v1::CreateResponse> Create(const v1::CreateRequest& request,
+                                                    const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
+                                                  const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::SetWeightsResponse> SetWeights(const v1::SetWeightsRequest& request,
+                                                            const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::GetWeightsResponse> GetWeights(const v1::GetWeightsRequest& request,
+                                                            const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ForwardResponse> Forward(const v1::ForwardRequest& request,
+                                                      const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ComputeOutputShapeResponse> ComputeOutputShape(
+      const v1::ComputeOutputShapeRequest& request, const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::GetResponse> Get(const v1::GetRequest& request,
+                                              const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ListResponse> List(const v1::ListRequest& request,
+                                                const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request,
+                                                    const CallOptions& options) = 0;
+
+  // Returns at once and calls `done` exactly once, with the answer or the error:
+  // on a thread of the connection, which must not be held up, or on this one
+  // before the function returns. The connection need not outlive the call.
+  virtual void ForwardAsync(v1::ForwardRequest request, const CallOptions& options,
+                            ForwardCallback done) = 0;
+
+  // Asks the standard health service about `service`; empty: the whole server.
+  // OK: it serves. UNAVAILABLE: it does not, or cannot be reached.
+  // NOT_FOUND: the server has no such service.
+  virtual absl::Status CheckHealth(const std::string& service, const CallOptions& options) = 0;
+};
+
+// A connection by gRPC to `target`: "host:port", "unix:/path/of.socket", or any
+// other name that gRPC resolves. Returns at once; the first call connects, and
+// later ones reconnect when they have to. Messages may have any size.
+std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptions& options = {});
+
+// The same on a channel of the caller's, with its credentials, interceptors and
+// limits; ClientOptions::credentials is not used. The default receive limit of
+// gRPC is 4 MiB: see grpc::ChannelArguments::SetMaxReceiveMessageSize().
+std::shared_ptr<Connection> ConnectOver(std::shared_ptr<grpc::Channel> channel,
+                                        const ClientOptions& options = {});
+
+// A field of a request that the server refused.
+struct FieldViolation {
+  // Path from the request, like "weights.kernel.shape".
+  std::string field = {};
+  // What was expected and what came.
+  std::string description = {};
+};
+
+// The fields that an error of a call is about, as far as the server names them.
+// A status of a call carries every google.rpc detail as a payload under the URL
+// of its type, "type.googleapis.com/google.rpc.BadRequest" for this one.
+std::vector<FieldViolation> FieldViolations(const absl::Status& status);
+
+}  // namespace tconv

@@ -1,0 +1,88 @@
+#include "server/app/app.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "server/app/cpu_limit.h"
+#include "server/app/drain.h"
+#include "server/compute/strategies.h"
+#include "server/store/open_store.h"
+
+namespace tconv::server {
+namespace {
+
+// Calls for descriptions are short: a few threads answer them while all
+// handlers compute.
+constexpr int kReadThreads = 2;
+// Handlers that write to the store wait for the disk; some more than there are
+// processors keep these busy.
+constexpr int kSpareHandlers = 2;
+// Of an answer, for everything but its tensor.
+constexpr int64_t kAnswerOverheadBytes = 16 << 10;
+
+// The folder of the default store is made when it is missing, for nobody named
+// it; a folder that somebody named is better corrected than created.
+StatusOr<std::string> PrepareDefaultStore() {
+  TCONV_ASSIGN_OR_RETURN(const std::string address, DefaultStore());
+  const std::filesystem::path file = address.substr(address.find(':') + 1);
+  std::error_code error;
+  std::filesystem::create_directories(file.parent_path(), error);
+  if (error) {
+    return MakeError(StatusCode::kFailedPrecondition, "store: cannot create {}: {}",
+                     file.parent_path().string(), error.message());
+  }
+  return address;
+}
+
+// Replaces what stands for "depends on the machine", and fits the limits that
+// depend on each other.
+ServerOptions Resolved(ServerOptions options) {
+  if (options.compute_threads == 0) options.compute_threads = UsableCpus();
+  if (options.admission.handler_threads == 0) {
+    options.admission.handler_threads = options.compute_threads + kSpareHandlers;
+  }
+  options.host.max_output_bytes = std::min(options.host.max_output_bytes,
+                                           options.grpc.max_message_bytes - kAnswerOverheadBytes);
+  if (options.strategy == "auto") options.strategy.clear();
+  return options;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
+  ServerOptions options = Resolved(given);
+  if (options.store.empty()) {
+    TCONV_ASSIGN_OR_RETURN(options.store, PrepareDefaultStore());
+  }
+  auto app = std::unique_ptr<App>(new App);
+  TCONV_ASSIGN_OR_RETURN(app->store_, OpenStore(options.store));
+  TCONV_ASSIGN_OR_RETURN(app->pool_, WorkerPool::Make(options.compute_threads));
+  TCONV_ASSIGN_OR_RETURN(auto strategies, MakeStrategies(*app->pool_));
+  TCONV_ASSIGN_OR_RETURN(app->planner_, Planner::Make(std::move(strategies), options.strategy));
+  app->plans_ = std::make_unique<PlanCache>(*app->planner_, options.plan_cache_bytes);
+  TCONV_ASSIGN_OR_RETURN(app->host_, LayerHost::Open(*app->store_, *app->plans_, options.host));
+
+  app->work_ = std::make_unique<AdmissionQueue>(options.admission);
+  AdmissionLimits reads = options.admission;
+  reads.handler_threads = kReadThreads;
+  app->reads_ = std::make_unique<AdmissionQueue>(reads);
+  app->service_ =
+      std::make_unique<TransposedConvServiceImpl>(*app->host_, *app->reads_, *app->work_);
+  TCONV_ASSIGN_OR_RETURN(
+      app->server_, GrpcServer::Start(options.grpc, v1::TransposedConvService::service_full_name(),
+                                      app->service_.get()));
+  spdlog::info("serving on {} with {} compute threads, {} handlers, strategy {}, store {}",
+               fmt::join(app->addresses(), ", "), options.compute_threads,
+               options.admission.handler_threads, given.strategy, options.store);
+  return app;
+}
+
+Status App::Drain(std::chrono::seconds limit) {
+  return tconv::server::Drain(*server_, {reads_.get(), work_.get()}, limit);
+}
+
+}  // namespace tconv::server

@@ -1,0 +1,54 @@
+// The running server: all of its parts, put together.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/app/options.h"
+#include "server/base/status.h"
+#include "server/compute/plan_cache.h"
+#include "server/compute/planner.h"
+#include "server/compute/worker_pool.h"
+#include "server/host/admission_queue.h"
+#include "server/host/layer_host.h"
+#include "server/rpc/grpc_server.h"
+#include "server/rpc/transposed_conv_service.h"
+#include "server/store/layer_store.h"
+
+namespace tconv::server {
+
+// Serves from Start() until it is drained or destroyed. Several may run in one
+// process.
+class App {
+ public:
+  // INVALID_ARGUMENT for options that do not work; else the errors of opening
+  // the store and of listening.
+  static StatusOr<std::unique_ptr<App>> Start(const ServerOptions& options);
+  // Without Drain(): cancels the calls that run.
+  ~App() = default;
+
+  // Where it listens, with the ports that were bound.
+  const std::vector<std::string>& addresses() const { return server_->addresses(); }
+
+  // Finishes the calls that run, then stops. DEADLINE_EXCEEDED when they take
+  // longer than `limit`.
+  Status Drain(std::chrono::seconds limit);
+
+ private:
+  App() = default;
+
+  // In the order of construction: each part uses only those before it.
+  std::unique_ptr<LayerStore> store_;
+  std::unique_ptr<WorkerPool> pool_;
+  std::unique_ptr<const Planner> planner_;
+  std::unique_ptr<PlanCache> plans_;
+  std::unique_ptr<LayerHost> host_;
+  std::unique_ptr<AdmissionQueue> reads_;
+  std::unique_ptr<AdmissionQueue> work_;
+  std::unique_ptr<TransposedConvServiceImpl> service_;
+  std::unique_ptr<GrpcServer> server_;
+};
+
+}  // namespace tconv::server

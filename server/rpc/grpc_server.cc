@@ -1,0 +1,98 @@
+#include "server/rpc/grpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+namespace tconv::server {
+namespace {
+
+constexpr std::chrono::milliseconds kPingInterval = std::chrono::seconds(20);
+constexpr std::chrono::milliseconds kPingTimeout = std::chrono::seconds(10);
+// How often clients may ping.
+constexpr std::chrono::milliseconds kMinPingInterval = std::chrono::seconds(10);
+
+void SetMillis(grpc::ServerBuilder& builder, const char* argument, std::chrono::milliseconds time) {
+  builder.AddChannelArgument(argument, static_cast<int>(time.count()));
+}
+
+// A peer that vanished or stopped reading would otherwise pin its answers for
+// good.
+void SetKeepalive(grpc::ServerBuilder& builder) {
+  SetMillis(builder, GRPC_ARG_KEEPALIVE_TIME_MS, kPingInterval);
+  SetMillis(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeout);
+  SetMillis(builder, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingInterval);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+}
+
+void SetLimits(grpc::ServerBuilder& builder, const GrpcServerOptions& options) {
+  const auto max_message = static_cast<int>(
+      std::min<int64_t>(options.max_message_bytes, std::numeric_limits<int>::max()));
+  builder.SetMaxReceiveMessageSize(max_message);
+  builder.SetMaxSendMessageSize(max_message);
+  // The limit of a message applies once it has arrived; the quota applies while
+  // it does.
+  grpc::ResourceQuota quota("tconv");
+  quota.Resize(static_cast<size_t>(options.max_transport_bytes));
+  builder.SetResourceQuota(quota);
+}
+
+std::string WithPort(const std::string& address, int port) {
+  constexpr std::string_view kAnyPort = ":0";
+  if (!address.ends_with(kAnyPort)) return address;
+  return fmt::format("{}:{}", address.substr(0, address.size() - kAnyPort.size()), port);
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
+                                                        const std::string& service_name,
+                                                        grpc::Service* service) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+
+  grpc::ServerBuilder builder;
+  builder.RegisterService(service);
+  SetKeepalive(builder);
+  SetLimits(builder, options);
+  // Two servers that share a port would each answer half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  std::vector<int> ports(options.addresses.size(), -1);
+  for (size_t i = 0; i < ports.size(); ++i) {
+    builder.AddListeningPort(options.addresses[i], grpc::InsecureServerCredentials(), &ports[i]);
+  }
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+
+  std::vector<std::string> addresses;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i] <= 0) {
+      return MakeError(StatusCode::kUnavailable,
+                       "cannot listen on {}: it is not an address of this machine, or in use",
+                       options.addresses[i]);
+    }
+    addresses.push_back(WithPort(options.addresses[i], ports[i]));
+  }
+  if (server == nullptr) return Status(StatusCode::kInternal, "gRPC does not start");
+  server->GetHealthCheckService()->SetServingStatus(service_name, true);
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), std::move(addresses)));
+}
+
+GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, std::vector<std::string> addresses)
+    : server_(std::move(server)), addresses_(std::move(addresses)) {}
+
+GrpcServer::~GrpcServer() { Shutdown(std::chrono::milliseconds(0)); }
+
+void GrpcServer::StopServing() { server_->GetHealthCheckService()->SetServingStatus(false); }
+
+void GrpcServer::Shutdown(std::chrono::milliseconds grace) {
+  server_->Shutdown(std::chrono::system_clock::now() + grace);
+}
+
+}  // namespace tconv::server

@@ -1,0 +1,22 @@
+// What LayerHost takes and tells, from and to the messages of the service.
+#pragma once
+
+#include <tconv/v1/layer.pb.h>
+#include <tconv/v1/transposed_conv.pb.h>
+
+#include "server/base/status.h"
+#include "server/host/layer_host.h"
+
+namespace tconv::server {
+
+// Either form of definition. The draft borrows the bytes of the weights from
+// the request. INVALID_ARGUMENT with the path of the field.
+StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request);
+
+// Borrows the bytes. INVALID_ARGUMENT with a path from `weights` on.
+StatusOr<WeightsView> WeightsViewFromProto(const v1::Weights& weights);
+
+v1::Layer ToProto(const LayerInfo& layer);
+v1::Loss ToProto(const Loss& loss);
+
+}  // namespace tconv::server

@@ -1,0 +1,154 @@
+// The real `tconv` tool against a real server.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "client/cli/npy.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/test_server.h"
+
+namespace tconv {
+namespace {
+
+using tconv::testing::TempFolder;
+using tconv::testing::TestServer;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kKerasJson[] =
+    R"({"name": "up1", "filters": 1, "kernel_size": [2, 2], "strides": [2, 2]})";
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+void WriteFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+std::string Npy(const Shape& shape, std::initializer_list<float> values) {
+  std::ostringstream file;
+  EXPECT_TRUE(cli::WriteNpy(file, *Tensor::FromValues<float>(shape, values)).ok());
+  return file.str();
+}
+
+struct Outcome {
+  int exit_code = 0;
+  std::string out;
+  std::string err;
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  // Runs the tool in the folder of the test. `arguments` are words of the shell.
+  Outcome Run(const std::string& arguments, const std::string& input = "") {
+    WriteFile(folder_ / "stdin", input);
+    const std::string command =
+        "cd " + (folder_ / "") + " && export TCONV_SERVER=" + server_->target() +
+        " && (" TCONV_TOOL_BINARY " " + arguments + ") <stdin >stdout 2>stderr";
+    const int status = std::system(command.c_str());
+    return {.exit_code = WEXITSTATUS(status),
+            .out = ReadFile(folder_ / "stdout"),
+            .err = ReadFile(folder_ / "stderr")};
+  }
+
+  // "up1": every input pixel becomes 2 x 2 output pixels, times 1, 2, 3 and 4.
+  void CreateLayer() {
+    ASSERT_EQ(Run("create --keras - --input-shape None,None,None,1", kKerasJson).exit_code, 0);
+    WriteFile(folder_ / "k.npy", Npy({2, 2, 1, 1}, {1, 2, 3, 4}));
+    WriteFile(folder_ / "b.npy", Npy({1}, {0.5f}));
+    ASSERT_EQ(Run("set-weights up1 --kernel k.npy --bias b.npy").exit_code, 0);
+  }
+
+  const TempFolder folder_;
+  const std::unique_ptr<TestServer> server_ = TestServer::Start();
+};
+
+TEST_F(CliTest, ComputesFromFilesToFiles) {
+  CreateLayer();
+  WriteFile(folder_ / "x.npy", Npy({1, 1, 1, 1}, {10}));
+  EXPECT_EQ(Run("forward up1 --input x.npy --output y.npy").exit_code, 0);
+  EXPECT_EQ(ReadFile(folder_ / "y.npy"), Npy({1, 2, 2, 1}, {10.5f, 20.5f, 30.5f, 40.5f}));
+}
+
+TEST_F(CliTest, ComputesInAPipe) {
+  CreateLayer();
+  const Outcome outcome = Run("forward up1 --input - --output - | cat", Npy({1, 1, 1, 1}, {1}));
+  EXPECT_EQ(outcome.out, Npy({1, 2, 2, 1}, {1.5f, 2.5f, 3.5f, 4.5f}));
+}
+
+TEST_F(CliTest, GivesBackTheWeightsBitForBit) {
+  CreateLayer();
+  EXPECT_EQ(Run("get-weights up1 --kernel k2.npy --bias -").out, ReadFile(folder_ / "b.npy"));
+  EXPECT_EQ(ReadFile(folder_ / "k2.npy"), ReadFile(folder_ / "k.npy"));
+}
+
+TEST_F(CliTest, DescribesLayersForScripts) {
+  CreateLayer();
+  const auto layer = nlohmann::json::parse(Run("get up1 --json").out);
+  EXPECT_EQ(layer["weights_version"], 2);
+  EXPECT_EQ(layer["keras_json"]["class_name"], "Conv2DTranspose");
+  const auto list = nlohmann::json::parse(Run("--json list").out);
+  EXPECT_EQ(list["layers"][0]["name"], "up1");
+  const auto shape =
+      nlohmann::json::parse(Run("output-shape up1 --input-shape None,3,None,1 --json").out);
+  EXPECT_EQ(shape["output_shape"], nlohmann::json({-1, 6, -1, 1}));
+}
+
+TEST_F(CliTest, BuildsWhatWasCreatedFromFlags) {
+  EXPECT_EQ(Run("create --filters 2 --kernel-size 3,3 --name up2").exit_code, 0);
+  EXPECT_THAT(Run("get up2").out, HasSubstr("not built"));
+  EXPECT_THAT(Run("build up2 --input-shape None,None,None,4").out, HasSubstr("74"));
+}
+
+TEST_F(CliTest, TellsTheKindOfFailureByTheExitCode) {
+  CreateLayer();
+  struct Case {
+    std::string arguments;
+    int exit_code;
+    std::string message;
+  };
+  const Case kCases[] = {
+      {"forward up1", 2, "--input is required"},
+      {"set-weights up1 --kernel b.npy", 3, "kernel"},
+      {"forward up1 --input stdin --output y.npy", 3, "stdin: expected a .npy file"},
+      {"get up9", 4, "up9"},
+      {"get up1 --server unix:missing.socket", 5, "cannot reach unix:missing.socket"},
+      {"create --keras - --input-shape None,None,None,1", 6, "up1"},
+      {"set-weights up1 --kernel k.npy --bias b.npy --if-version 7", 6, "version"},
+  };
+  for (const Case& c : kCases) {
+    const Outcome outcome = Run(c.arguments, kKerasJson);
+    EXPECT_EQ(outcome.exit_code, c.exit_code) << c.arguments;
+    EXPECT_THAT(outcome.err, HasSubstr(c.message));
+    EXPECT_THAT(outcome.out, IsEmpty());
+  }
+}
+
+TEST_F(CliTest, DeletesLayers) {
+  CreateLayer();
+  EXPECT_EQ(Run("delete up1").exit_code, 0);
+  EXPECT_EQ(Run("delete up1").exit_code, 4);
+}
+
+TEST_F(CliTest, ReportsHealth) { EXPECT_EQ(Run("health").exit_code, 0); }
+
+TEST_F(CliTest, EnlargesAPictureAndLeavesNoLayerBehind) {
+  const Outcome outcome =
+      Run("demo --scale 3 --output large.png --json --input " TCONV_SAMPLE_PICTURE);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(report["output"]["width"], 3 * report["input"]["width"].get<int>());
+  EXPECT_THAT(ReadFile(folder_ / "large.png"), HasSubstr("IHDR"));
+  EXPECT_EQ(nlohmann::json::parse(Run("list --json").out)["layers"], nlohmann::json::array());
+}
+
+}  // namespace
+}  // namespace tconv

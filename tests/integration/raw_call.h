@@ -1,0 +1,106 @@
+// Calls with any bytes, as a client in another language or a hostile one makes
+// them.
+#pragma once
+
+#include <fmt/format.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tconv::testing {
+
+inline std::shared_ptr<grpc::Channel> OpenChannel(const std::string& target) {
+  return grpc::CreateChannel(target, grpc::InsecureChannelCredentials());
+}
+
+inline grpc::ByteBuffer ToBuffer(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+inline std::string ToBytes(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (!buffer.Valid() || !buffer.Dump(&slices).ok()) return bytes;
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+// `method` is "/package.Service/Method".
+inline grpc::Status RawUnaryCall(const std::shared_ptr<grpc::Channel>& channel,
+                                 const std::string& method, const std::string& request) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  const grpc::ByteBuffer sent = ToBuffer(request);
+  grpc::ByteBuffer received;
+  std::promise<grpc::Status> status;
+  stub.UnaryCall(&context, method, grpc::StubOptions(), &sent, &received,
+                 [&](grpc::Status end) { status.set_value(std::move(end)); });
+  return status.get_future().get();
+}
+
+// A call that sends one message and receives many.
+class RawStream {
+ public:
+  RawStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+            const std::string& request)
+      : stub_(channel), stream_(stub_.PrepareCall(&context_, method, &queue_)) {
+    stream_->StartCall(nullptr);
+    Await();
+    stream_->Write(ToBuffer(request), nullptr);
+    Await();
+  }
+  ~RawStream() {
+    context_.TryCancel();
+    grpc::Status status;
+    stream_->Finish(&status, nullptr);
+    Await();
+    queue_.Shutdown();
+  }
+  RawStream(const RawStream&) = delete;
+  RawStream& operator=(const RawStream&) = delete;
+
+  // Waits for the next message. Empty when the stream has ended.
+  std::string Read() {
+    grpc::ByteBuffer message;
+    stream_->Read(&message, nullptr);
+    return Await() ? ToBytes(message) : std::string();
+  }
+
+ private:
+  bool Await() {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue_.Next(&tag, &ok) && ok;
+  }
+
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  grpc::GenericStub stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+};
+
+constexpr char kServiceName[] = "tconv.v1.TransposedConvService";
+
+// grpc.health.v1.HealthCheckRequest for `service`; field 1 is its name.
+inline std::string HealthRequest(std::string_view service) {
+  return fmt::format("\x0a{}{}", static_cast<char>(service.size()), service);
+}
+
+// grpc.health.v1.HealthCheckResponse; field 1 is the status.
+constexpr std::string_view kServing = "\x08\x01";
+constexpr std::string_view kNotServing = "\x08\x02";
+
+}  // namespace tconv::testing

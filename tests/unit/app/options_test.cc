@@ -1,0 +1,155 @@
+#include "server/app/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
+
+namespace tconv::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::StatusIs;
+
+StatusOr<CommandLine> Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "tconv-server");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+}
+
+ServerOptions ParsedOptions(std::vector<const char*> arguments) {
+  const auto parsed = Parse(std::move(arguments));
+  EXPECT_THAT(parsed, IsOk());
+  return std::get<ServerOptions>(parsed.value());
+}
+
+// Sets a variable of the environment for a scope.
+class ScopedVariable {
+ public:
+  ScopedVariable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~ScopedVariable() { unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+TEST(OptionsTest, DefaultsListenOnLoopback) {
+  const ServerOptions options = ParsedOptions({});
+  EXPECT_THAT(options.grpc.addresses, ElementsAre("127.0.0.1:8500"));
+  EXPECT_EQ(options.strategy, "auto");
+  EXPECT_EQ(options.log_format, LogFormat::kText);
+  EXPECT_EQ(options.drain_limit, std::chrono::seconds(30));
+}
+
+TEST(OptionsTest, EveryOptionReachesItsValue) {
+  const ServerOptions options =
+      ParsedOptions({"--listen=a:1", "--listen=b:2", "--store=memory:", "--drain-seconds=7",
+                     "--compute-threads=3", "--strategy=reference", "--plan-cache-bytes=1K",
+                     "--handler-threads=5", "--max-queued-calls=6", "--max-queued-bytes=2MiB",
+                     "--max-message-bytes=1m", "--max-transport-bytes=3GB", "--max-layers=8",
+                     "--max-layer-bytes=9", "--max-loaded-weight-bytes=1T", "--log-level=debug",
+                     "--log-format=json"});
+  EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
+  EXPECT_EQ(options.store, "memory:");
+  EXPECT_EQ(options.drain_limit, std::chrono::seconds(7));
+  EXPECT_EQ(options.compute_threads, 3);
+  EXPECT_EQ(options.strategy, "reference");
+  EXPECT_EQ(options.plan_cache_bytes, 1024);
+  EXPECT_EQ(options.admission.handler_threads, 5);
+  EXPECT_EQ(options.admission.max_waiting_calls, 6);
+  EXPECT_EQ(options.admission.max_bytes, 2 << 20);
+  EXPECT_EQ(options.grpc.max_message_bytes, 1 << 20);
+  EXPECT_EQ(options.grpc.max_transport_bytes, int64_t{3} << 30);
+  EXPECT_EQ(options.host.max_layers, 8);
+  EXPECT_EQ(options.host.max_layer_bytes, 9);
+  EXPECT_EQ(options.host.max_loaded_weight_bytes, int64_t{1} << 40);
+  EXPECT_EQ(options.log_level, "debug");
+  EXPECT_EQ(options.log_format, LogFormat::kJson);
+}
+
+TEST(OptionsTest, TheCommandLineWinsOverTheFileAndTheFileOverTheEnvironment) {
+  const testing::TempFolder folder;
+  const std::string file = folder / "tconv.toml";
+  testing::WriteFile(file, "max-layers = 2\nmax-queued-calls = 2\nlisten = [\"a:1\", \"b:2\"]\n");
+  const std::string config = "--config=" + file;
+  const ScopedVariable layers("TCONV_MAX_LAYERS", "3");
+  const ScopedVariable calls("TCONV_MAX_QUEUED_CALLS", "3");
+  const ScopedVariable seconds("TCONV_DRAIN_SECONDS", "3");
+  const ServerOptions options = ParsedOptions({config.c_str(), "--max-layers=1"});
+  EXPECT_EQ(options.host.max_layers, 1);
+  EXPECT_EQ(options.admission.max_waiting_calls, 2);
+  EXPECT_EQ(options.drain_limit, std::chrono::seconds(3));
+  EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
+}
+
+TEST(OptionsTest, WrongArgumentsAreRefusedByName) {
+  const struct {
+    const char* argument;
+    const char* message;
+  } kCases[] = {
+      {"--bogus", "--bogus"},
+      {"stray", "stray"},
+      {"--max-layers=-1", "--max-layers"},
+      {"--max-layers=many", "--max-layers"},
+      {"--compute-threads=5000", "--compute-threads"},
+      {"--plan-cache-bytes=3X", "--plan-cache-bytes"},
+      {"--max-message-bytes=3G", "--max-message-bytes"},
+      {"--log-format=xml", "--log-format"},
+      {"--config=/no/such/file", "/no/such/file"},
+  };
+  for (const auto& test : kCases) {
+    EXPECT_THAT(Parse({test.argument}),
+                StatusIs(StatusCode::kInvalidArgument, HasSubstr(test.message)))
+        << test.argument;
+  }
+}
+
+TEST(OptionsTest, AWrongValueInTheEnvironmentIsRefused) {
+  const ScopedVariable variable("TCONV_MAX_LAYERS", "many");
+  EXPECT_THAT(Parse({}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("max-layers")));
+}
+
+TEST(OptionsTest, AnUnknownNameInTheFileIsRefused) {
+  const testing::TempFolder folder;
+  const std::string file = folder / "tconv.toml";
+  testing::WriteFile(file, "max-lairs = 2\n");
+  const std::string config = "--config=" + file;
+  EXPECT_THAT(Parse({config.c_str()}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("max-lairs")));
+}
+
+TEST(OptionsTest, HelpAndVersionAreTexts) {
+  const auto help = Parse({"--help"});
+  ASSERT_THAT(help, IsOk());
+  EXPECT_THAT(std::get<TextToPrint>(*help).text,
+              AllOf(HasSubstr("--listen ADDRESS [127.0.0.1:8500]"), HasSubstr("TCONV_")));
+  const auto version = Parse({"--version"});
+  ASSERT_THAT(version, IsOk());
+  EXPECT_THAT(std::get<TextToPrint>(*version).text, HasSubstr("tconv-server 0."));
+}
+
+TEST(OptionsTest, TheDefaultStoreIsInTheStateFolderOfTheUser) {
+  const char* home = std::getenv("HOME");
+  const std::string kept = home == nullptr ? "" : home;
+  unsetenv("XDG_STATE_HOME");
+  setenv("HOME", "/home/me", 1);
+  EXPECT_EQ(DefaultStore().value(), "sqlite:/home/me/.local/state/tconv/layers.db");
+  {
+    const ScopedVariable state("XDG_STATE_HOME", "/state");
+    EXPECT_EQ(DefaultStore().value(), "sqlite:/state/tconv/layers.db");
+  }
+  unsetenv("HOME");
+  EXPECT_THAT(DefaultStore(), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("--store")));
+  setenv("HOME", kept.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace tconv::server

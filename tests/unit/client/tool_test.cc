@@ -1,0 +1,233 @@
+#include "client/cli/tool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "client/cli/npy.h"
+#include "tests/unit/client/mock_connection.h"
+
+namespace tconv::cli {
+namespace {
+
+using tconv::testing::MockConnection;
+using ::testing::_;
+using ::testing::DoAll;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Property;
+using ::testing::Return;
+using ::testing::SaveArg;
+using ::testing::StrictMock;
+
+std::string NpyOf(const Tensor& tensor) {
+  std::ostringstream file;
+  EXPECT_TRUE(WriteNpy(file, tensor).ok());
+  return file.str();
+}
+
+class ToolTest : public ::testing::Test {
+ protected:
+  // Runs the tool and returns its exit code; its output is in out() and err().
+  int Run(const std::vector<std::string>& arguments, const std::string& input = "") {
+    std::istringstream in(input);
+    out_.str("");
+    err_.str("");
+    return RunTool(arguments, {.in = in, .out = out_, .err = err_},
+                   [this](const std::string& target, const ClientOptions& options) {
+                     target_ = target;
+                     timeout_ = options.timeout;
+                     return connection_;
+                   });
+  }
+
+  std::string out() const { return out_.str(); }
+  std::string err() const { return err_.str(); }
+
+  const std::shared_ptr<StrictMock<MockConnection>> connection_ =
+      std::make_shared<StrictMock<MockConnection>>();
+  std::string target_;
+  std::chrono::milliseconds timeout_{};
+
+ private:
+  std::ostringstream out_, err_;
+};
+
+TEST_F(ToolTest, TellsScriptsTheKindOfFailure) {
+  struct Case {
+    absl::StatusCode code;
+    int exit_code;
+  };
+  const Case kCases[] = {
+      {absl::StatusCode::kInvalidArgument, 3}, {absl::StatusCode::kNotFound, 4},
+      {absl::StatusCode::kUnavailable, 5},     {absl::StatusCode::kDeadlineExceeded, 5},
+      {absl::StatusCode::kAlreadyExists, 6},   {absl::StatusCode::kFailedPrecondition, 6},
+      {absl::StatusCode::kAborted, 6},         {absl::StatusCode::kResourceExhausted, 7},
+      {absl::StatusCode::kInternal, 1},        {absl::StatusCode::kDataLoss, 1},
+  };
+  for (const Case& c : kCases) {
+    EXPECT_CALL(*connection_, Delete).WillOnce(Return(absl::Status(c.code, "because")));
+    EXPECT_EQ(Run({"delete", "up1"}), c.exit_code);
+    EXPECT_EQ(err(), "tconv: because\n");
+    EXPECT_THAT(out(), IsEmpty());
+  }
+}
+
+TEST_F(ToolTest, RefusesWrongUsageWithoutCallingTheServer) {
+  const std::vector<std::string> kCases[] = {
+      {},
+      {"explode"},
+      {"get"},
+      {"get", "up1", "--deadline", "-1"},
+      {"create"},
+      {"create", "--keras", "layer.json", "--filters", "3"},
+      {"create", "--filters", "3", "--bias", "b.npy"},
+      {"create", "--filters", "3", "--padding", "full"},
+      {"create", "--filters", "3", "--kernel-size", "3,x"},
+      {"create", "--filters", "3", "--kernel-size", "3,,3"},
+      {"set-weights", "up1", "--kernel", "-", "--bias", "-"},
+      {"set-weights", "up1"},
+      {"demo", "--input", "a.png", "--output", "b.png", "--scale", "9"},
+  };
+  for (const auto& arguments : kCases) {
+    EXPECT_EQ(Run(arguments), 2) << ::testing::PrintToString(arguments);
+    EXPECT_NE(err(), "");
+  }
+}
+
+TEST_F(ToolTest, TakesGlobalOptionsBeforeAndAfterTheCommand) {
+  EXPECT_CALL(*connection_, CheckHealth("", _)).Times(2).WillRepeatedly(Return(absl::OkStatus()));
+  EXPECT_EQ(Run({"--server", "unix:/a", "--deadline", "1.5", "health"}), 0);
+  EXPECT_EQ(target_, "unix:/a");
+  EXPECT_EQ(timeout_, std::chrono::milliseconds(1500));
+  EXPECT_EQ(Run({"health", "--server", "b:1"}), 0);
+  EXPECT_EQ(target_, "b:1");
+  EXPECT_EQ(timeout_, std::chrono::seconds(60));
+}
+
+TEST_F(ToolTest, PrintsErrorsAsJsonForScripts) {
+  EXPECT_CALL(*connection_, Get).WillOnce(Return(absl::NotFoundError("no layer \"up1\"")));
+  EXPECT_EQ(Run({"get", "up1", "--json"}), 4);
+  EXPECT_EQ(err(), R"({"error":{"code":"NOT_FOUND","message":"no layer \"up1\"","fields":[]}})"
+                   "\n");
+}
+
+TEST_F(ToolTest, CreatesFromKerasJsonOnStandardInput) {
+  v1::CreateRequest request;
+  EXPECT_CALL(*connection_, Create)
+      .WillOnce(DoAll(SaveArg<0>(&request), Return(v1::CreateResponse())));
+  EXPECT_EQ(Run({"create", "--keras", "-", "--name", "up1", "--input-shape", "None,?,-1,3"},
+                "{\"filters\": 3}"),
+            0);
+  EXPECT_EQ(request.name(), "up1");
+  EXPECT_EQ(request.keras_json(), "{\"filters\": 3}");
+  EXPECT_THAT(request.input_shape(), ElementsAre(-1, -1, -1, 3));
+}
+
+TEST_F(ToolTest, CreatesFromFlags) {
+  v1::CreateRequest request;
+  EXPECT_CALL(*connection_, Create)
+      .WillOnce(DoAll(SaveArg<0>(&request), Return(v1::CreateResponse())));
+  EXPECT_EQ(Run({"create",
+                 "--class",
+                 "Conv1DTranspose",
+                 "--filters",
+                 "8",
+                 "--kernel-size",
+                 "5",
+                 "--strides",
+                 "2",
+                 "--padding",
+                 "same",
+                 "--output-padding",
+                 "1",
+                 "--data-format",
+                 "channels_first",
+                 "--dilation-rate",
+                 "1",
+                 "--activation",
+                 "relu",
+                 "--no-bias",
+                 "--dtype",
+                 "float64"}),
+            0);
+  v1::LayerConfig expected;
+  expected.set_class_name("Conv1DTranspose");
+  expected.set_filters(8);
+  expected.add_kernel_size(5);
+  expected.add_strides(2);
+  expected.set_padding(v1::PADDING_SAME);
+  expected.add_output_padding(1);
+  expected.set_data_format(v1::DATA_FORMAT_CHANNELS_FIRST);
+  expected.add_dilation_rate(1);
+  expected.mutable_activation()->set_name("relu");
+  expected.set_use_bias(false);
+  expected.set_dtype("float64");
+  EXPECT_EQ(request.config().SerializeAsString(), expected.SerializeAsString());
+}
+
+TEST_F(ToolTest, SetsWeightsFromStandardInput) {
+  v1::SetWeightsRequest request;
+  v1::SetWeightsResponse response;
+  response.set_weights_version(3);
+  EXPECT_CALL(*connection_, SetWeights).WillOnce(DoAll(SaveArg<0>(&request), Return(response)));
+  const Tensor kernel = *Tensor::FromValues<float>({1, 1, 1}, {2});
+  EXPECT_EQ(
+      Run({"set-weights", "up1", "--kernel", "-", "--if-version", "2", "--json"}, NpyOf(kernel)),
+      0);
+  EXPECT_EQ(request.if_version(), 2);
+  EXPECT_EQ(request.weights().kernel().SerializeAsString(), kernel.proto().SerializeAsString());
+  EXPECT_FALSE(request.weights().has_bias());
+  EXPECT_EQ(out(), "{\"name\":\"up1\",\"weights_version\":3}\n");
+}
+
+TEST_F(ToolTest, ForwardWritesDataToStandardOutputAndTheReportToStandardError) {
+  const Tensor tensor = *Tensor::FromValues<float>({1, 1, 1}, {2});
+  v1::ForwardResponse response;
+  *response.mutable_output() = tensor.proto();
+  auto* loss = response.add_losses();
+  loss->set_source(v1::LOSS_SOURCE_KERNEL);
+  loss->set_value(0.25);
+  EXPECT_CALL(*connection_, Forward(Property(&v1::ForwardRequest::compute_losses, true), _))
+      .WillOnce(Return(response));
+  EXPECT_EQ(
+      Run({"forward", "up1", "--input", "-", "--output", "-", "--losses", "--json"}, NpyOf(tensor)),
+      0);
+  EXPECT_EQ(out(), NpyOf(tensor));
+  const Json report = Json::parse(err());
+  EXPECT_EQ(report["output"], Json({{"dtype", "float32"}, {"shape", {1, 1, 1}}}));
+  EXPECT_EQ(report["losses"], Json::array({{{"source", "kernel"}, {"value", 0.25}}}));
+}
+
+TEST_F(ToolTest, NamesTheFileThatIsNotValid) {
+  EXPECT_EQ(Run({"forward", "up1", "--input", "-", "--output", "y.npy"}, "no tensor"), 3);
+  EXPECT_THAT(err(), HasSubstr("standard input: expected a .npy file"));
+  EXPECT_EQ(Run({"forward", "up1", "--input", "/nonexistent/x.npy", "--output", "y.npy"}), 3);
+  EXPECT_THAT(err(), HasSubstr("/nonexistent/x.npy: No such file or directory"));
+}
+
+TEST_F(ToolTest, RefusesToWriteABiasThatTheLayerDoesNotHave) {
+  v1::GetWeightsResponse response;
+  *response.mutable_weights()->mutable_kernel() =
+      Tensor::FromValues<float>({1, 1, 1}, {2})->proto();
+  EXPECT_CALL(*connection_, GetWeights).WillOnce(Return(response));
+  EXPECT_EQ(Run({"get-weights", "up1", "--kernel", "-", "--bias", "b.npy"}), 6);
+  EXPECT_THAT(out(), IsEmpty());
+}
+
+TEST_F(ToolTest, ListsEveryPage) {
+  v1::ListResponse first, second;
+  first.add_layers()->set_name("a");
+  first.set_next_page_token("more");
+  second.add_layers()->set_name("b");
+  EXPECT_CALL(*connection_, List).WillOnce(Return(first)).WillOnce(Return(second));
+  EXPECT_EQ(Run({"list", "--json"}), 0);
+  const Json list = Json::parse(out());
+  ASSERT_EQ(list["layers"].size(), 2u);
+  EXPECT_EQ(list["layers"][1]["name"], "b");
+}
+
+}  // namespace
+}  // namespace tconv::cli
