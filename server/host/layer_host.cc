@@ -2,10 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include "server/store/store_errors.h"
-
 #include <algorithm>
 #include <utility>
+
+#include "server/store/store_errors.h"
 
 namespace tconv::server {
 namespace {

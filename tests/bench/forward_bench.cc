@@ -90,12 +90,12 @@ memory::format_tag ImageTag(const DeconvProblem& problem) {
 }
 
 // Numbers of ordinary size, for tiny ones take longer.
-memory RandomMemory(const memory::desc& desc, const dnnl::engine& engine) {
+memory RandomMemory(const memory::desc& desc, const dnnl::engine& engine, DType dtype) {
   memory values(desc, engine);
-  auto* data = static_cast<float*>(values.get_data_handle());
-  const auto count = static_cast<int64_t>(desc.get_size() / sizeof(float));
-  const Tensor random = RandomTensor(Shape{count}, DType::kFloat32, 3);
-  std::copy_n(random.view().values<float>().data(), count, data);
+  const auto count = static_cast<int64_t>(desc.get_size() / SizeOf(dtype));
+  const Tensor random = RandomTensor(Shape{count}, dtype, 3);
+  std::copy_n(random.view().data, random.size_bytes(),
+              static_cast<std::byte*>(values.get_data_handle()));
   return values;
 }
 
@@ -128,9 +128,9 @@ void RunBaseline(benchmark::State& state, const ShapeRow& row, int threads) {
         memory::desc(kernel, type, memory::format_tag::any),
         memory::desc({problem.out_channels}, type, memory::format_tag::a),
         memory::desc(dst, type, ImageTag(problem)), strides, dilations, begin, end);
-    memory src_memory = RandomMemory(desc.src_desc(), engine);
-    memory weights_memory = RandomMemory(desc.weights_desc(), engine);
-    memory bias_memory = RandomMemory(desc.bias_desc(), engine);
+    memory src_memory = RandomMemory(desc.src_desc(), engine, problem.dtype);
+    memory weights_memory = RandomMemory(desc.weights_desc(), engine, problem.dtype);
+    memory bias_memory = RandomMemory(desc.bias_desc(), engine, problem.dtype);
     memory dst_memory(desc.dst_desc(), engine);
     const Deconvolution primitive(desc);
     dnnl::stream stream(engine);
@@ -149,17 +149,18 @@ void RunBaseline(benchmark::State& state, const ShapeRow& row, int threads) {
 }
 
 // The practical peak: what a matrix product reaches that is large in every way.
-void RunPeak(benchmark::State& state, memory::data_type type, int threads) {
+void RunPeak(benchmark::State& state, int threads) {
   constexpr int64_t kSize = 1536;
+  constexpr auto type = memory::data_type::f32;
   omp_set_num_threads(threads);
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const memory::desc square({kSize, kSize}, type, memory::format_tag::ab);
   const memory::desc packed({kSize, kSize}, type, memory::format_tag::any);
-  const memory::desc sums({kSize, kSize}, memory::data_type::f32, memory::format_tag::ab);
+  const memory::desc sums({kSize, kSize}, type, memory::format_tag::ab);
   const auto desc =
       MakePrimitiveDesc<dnnl::matmul>(engine, dnnl::primitive_attr(), square, packed, sums);
-  memory a = RandomMemory(desc.src_desc(), engine);
-  memory b = RandomMemory(desc.weights_desc(), engine);
+  memory a = RandomMemory(desc.src_desc(), engine, DType::kFloat32);
+  memory b = RandomMemory(desc.weights_desc(), engine, DType::kFloat32);
   memory c(desc.dst_desc(), engine);
   const dnnl::matmul product(desc);
   dnnl::stream stream(engine);
@@ -233,8 +234,7 @@ void Register(const std::string& name, std::function<void(benchmark::State&)> ru
 void RegisterAll(const std::vector<ShapeRow>& rows, const Machine& machine) {
   const int threads = machine.pool->threads();
   const std::string count = "/" + std::to_string(threads) + "/";
-  Register(kPeak + count + "matmul",
-           [=](auto& state) { RunPeak(state, memory::data_type::f32, threads); });
+  Register(kPeak + count + "matmul", [=](auto& state) { RunPeak(state, threads); });
   for (const ShapeRow& row : rows) {
     if (!row.is_bench) continue;
     Register(row.name + count + kBaseline,
