@@ -6,11 +6,13 @@ namespace tconv::server {
 namespace {
 
 constexpr char kFieldPayload[] = "tconv/field";
+constexpr std::string_view kFieldSeparator = ": ";
 
 }  // namespace
 
 Status InvalidField(std::string_view field, std::string_view message) {
-  Status status = MakeError(StatusCode::kInvalidArgument, "{}: {}", field, message);
+  Status status =
+      MakeError(StatusCode::kInvalidArgument, "{}{}{}", field, kFieldSeparator, message);
   status.SetPayload(kFieldPayload, absl::Cord(std::string(field)));
   return status;
 }
@@ -20,13 +22,16 @@ std::string FieldOf(const Status& status) {
   return field.has_value() ? std::string(*field) : std::string();
 }
 
+std::string DescriptionOf(const Status& status) {
+  const std::string field = FieldOf(status);
+  const std::string message = MessageOf(status);
+  return field.empty() ? message : message.substr(field.size() + kFieldSeparator.size());
+}
+
 Status InField(std::string_view parent, const Status& status) {
   const std::string field = FieldOf(status);
   if (field.empty()) return status;
-  // The message of InvalidField() begins with "field: ".
-  const std::string message(status.message());
-  return InvalidField(fmt::format("{}.{}", parent, field),
-                      std::string_view(message).substr(field.size() + 2));
+  return InvalidField(fmt::format("{}.{}", parent, field), std::string_view(DescriptionOf(status)));
 }
 
 }  // namespace tconv::server

@@ -36,6 +36,8 @@ inline std::string MessageOf(const Status& status) { return std::string(status.m
 
 // The path that InvalidField() named; empty for every other status.
 std::string FieldOf(const Status& status);
+// The message without that path.
+std::string DescriptionOf(const Status& status);
 
 // Lets the path of an InvalidField() begin at the enclosing message: "x" in
 // "weights" becomes "weights.x". Passes every other status through.

@@ -28,14 +28,14 @@ std::string Shortened(std::string text, size_t max_bytes) {
 
 grpc::Status ToGrpcStatus(const Status& status) {
   const auto code = static_cast<grpc::StatusCode>(status.code());
-  const std::string message = Shortened(std::string(status.message()), kMaxMessageBytes);
+  const std::string message = Shortened(MessageOf(status), kMaxMessageBytes);
   const std::string field = FieldOf(status);
   if (field.empty()) return {code, message};
 
   google::rpc::BadRequest bad_request;
   auto* violation = bad_request.add_field_violations();
   violation->set_field(Shortened(field, kMaxFieldBytes));
-  violation->set_description(message);
+  violation->set_description(Shortened(DescriptionOf(status), kMaxMessageBytes));
   google::rpc::Status details;
   details.set_code(code);
   details.set_message(message);

@@ -16,6 +16,7 @@ TEST(StatusTest, AFieldErrorNamesTheFieldInItsMessageAndAsData) {
   EXPECT_THAT(status,
               StatusIs(StatusCode::kInvalidArgument, "kernel_size[1]: expected > 0, got -3"));
   EXPECT_EQ(FieldOf(status), "kernel_size[1]");
+  EXPECT_EQ(DescriptionOf(status), "expected > 0, got -3");
 }
 
 TEST(StatusTest, APlainMessageIsNotTakenForAFormat) {
@@ -32,6 +33,7 @@ TEST(StatusTest, TheEnclosingFieldComesFirst) {
 TEST(StatusTest, ErrorsAboutNoFieldStayAsTheyAre) {
   const Status status = MakeError(StatusCode::kNotFound, "no layer");
   EXPECT_EQ(FieldOf(status), "");
+  EXPECT_EQ(DescriptionOf(status), "no layer");
   EXPECT_EQ(InField("weights", status), status);
   EXPECT_THAT(InField("weights", OkStatus()), IsOk());
 }
