@@ -111,13 +111,6 @@ Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
   return OkStatus();
 }
 
-std::string_view ChosenStrategy(const CachedPlan& plan) {
-  for (const StrategyVerdict& verdict : plan.verdicts) {
-    if (verdict.chosen) return verdict.strategy;
-  }
-  return "";
-}
-
 }  // namespace
 
 LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits)
@@ -250,7 +243,6 @@ StatusOr<ForwardResult> LayerHost::Forward(const std::string& name, ConstTensorV
     TCONV_ASSIGN_OR_RETURN(const auto plan, plans_.GetOrCompile(problem, weights));
     TCONV_ASSIGN_OR_RETURN(const Tensor src, Tensor::Converted(input, problem.dtype));
     TCONV_RETURN_IF_ERROR(plan->plan->Execute(src.view(), result.output.mutable_view()));
-    result.strategy = ChosenStrategy(*plan);
   }
   if (compute_losses) result.losses = Losses(config, *weights, result.output.view());
   return result;

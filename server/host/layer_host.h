@@ -75,7 +75,6 @@ struct ForwardResult {
   Tensor output;  // in the compute dtype
   int64_t weights_version = 0;
   std::vector<Loss> losses;
-  std::string strategy;  // that computed it; empty when there was nothing to compute
 };
 
 // Live layers over a store. The store is written first, then memory changes;
