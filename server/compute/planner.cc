@@ -15,14 +15,22 @@ std::string JoinReasons(const std::vector<StrategyVerdict>& verdicts) {
   return joined;
 }
 
+// A strategy that goes before the order of the list, and why.
+struct Preference {
+  std::string strategy;
+  std::string reason;
+};
+
 // Phases of the width make runs of `stride * filters` values in the output, the
 // lanes of vector instructions. Where they fill less than a vector, overlap-add,
-// whose vectors run along the width, is faster: measured, with 16 lanes. Empty:
-// the order of the list decides.
-std::string_view PreferredStrategy(const DeconvProblem& problem) {
+// whose vectors run along the width, is faster: measured, with 16 lanes.
+Preference PreferenceFor(const DeconvProblem& problem) {
   constexpr int64_t kVectorLanes = 16;
-  if (problem.axes.empty()) return "";
-  return problem.axes.back().stride * problem.out_channels < kVectorLanes ? "overlap_add" : "";
+  const int64_t run = problem.axes.back().stride * problem.out_channels;
+  if (run >= kVectorLanes) return {};
+  return {"overlap_add", fmt::format("stride times filters is {}, less than the {} lanes of a "
+                                     "vector",
+                                     run, kVectorLanes)};
 }
 
 }  // namespace
@@ -43,16 +51,17 @@ StatusOr<std::unique_ptr<const Planner>> Planner::Make(
 }
 
 StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
-  const std::string preferred(forced_.empty() ? PreferredStrategy(problem) : forced_);
+  const Preference preference =
+      forced_.empty() ? PreferenceFor(problem) : Preference{forced_, "forced"};
   PlanChoice choice;
   size_t chosen = 0;
   for (size_t i = 0; i < strategies_.size(); ++i) {
     const Strategy& strategy = *strategies_[i];
-    const bool is_preferred = strategy.name() == preferred;
+    const bool is_preferred = strategy.name() == preference.strategy;
     const Status support = strategy.Supports(problem);
     StrategyVerdict verdict;
     verdict.strategy = std::string(strategy.name());
-    if (!support.ok()) verdict.reason = std::string(support.message());
+    if (!support.ok()) verdict.reason = MessageOf(support);
     choice.verdicts.push_back(std::move(verdict));
     const bool is_candidate = support.ok() && (forced_.empty() || is_preferred);
     if (is_candidate && (choice.strategy == nullptr || is_preferred)) {
@@ -68,7 +77,9 @@ StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
     StrategyVerdict& verdict = choice.verdicts[i];
     verdict.chosen = i == chosen;
     if (verdict.chosen) {
-      verdict.reason = forced_.empty() ? "best for the problem" : "forced";
+      verdict.reason = verdict.strategy == preference.strategy
+                           ? preference.reason
+                           : "the first in the order of preference that takes the problem";
     } else if (!forced_.empty()) {
       verdict.reason = fmt::format("{} is forced", forced_);
     } else if (verdict.reason.empty()) {
