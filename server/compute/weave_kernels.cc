@@ -9,15 +9,21 @@ extern const WeaveKernels kWeaveKernelsAvx2;
 extern const WeaveKernels kWeaveKernelsAvx512;
 #endif
 
-const WeaveKernels& WeaveKernelsForThisCpu() {
+std::span<const WeaveKernels* const> RunnableWeaveKernels() {
 #if defined(__x86_64__)
+  static constexpr const WeaveKernels* kTables[] = {&kWeaveKernelsAvx512, &kWeaveKernelsAvx2,
+                                                    &kWeaveKernelsBaseline};
+  const std::span<const WeaveKernels* const> tables(kTables);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    return kWeaveKernelsAvx512;
+    return tables;
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kWeaveKernelsAvx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return tables.subspan(1);
+  return tables.subspan(2);
+#else
+  static constexpr const WeaveKernels* kTables[] = {&kWeaveKernelsBaseline};
+  return kTables;
 #endif
-  return kWeaveKernelsBaseline;
 }
 
 }  // namespace tconv::server

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "server/tensor/dtype.h"
 
@@ -63,10 +64,15 @@ struct WeaveKernels {
   // dst[i * planes + b] = values[b * stride + i] in `dtype`, for i < length.
   void (*interleave)(DType dtype, const float* values, size_t stride, size_t planes, size_t length,
                      void* dst);
+
+  // dst[i] = src[i]
+  void (*widen)(const BFloat16* src, size_t length, float* dst);
 };
 
-// The loops for the widest instructions of this CPU: AVX-512, AVX2 or those
-// that every x86-64 has.
-const WeaveKernels& WeaveKernelsForThisCpu();
+// The loops that this CPU can run: for AVX-512, for AVX2, and for what every CPU
+// of the architecture has. The widest come first.
+std::span<const WeaveKernels* const> RunnableWeaveKernels();
+
+inline const WeaveKernels& WeaveKernelsForThisCpu() { return *RunnableWeaveKernels().front(); }
 
 }  // namespace tconv::server

@@ -319,9 +319,14 @@ void Interleave(DType dtype, const float* values, size_t stride, size_t planes, 
   });
 }
 
+void Widen(const BFloat16* src, size_t length, float* dst) {
+  for (size_t i = 0; i < length; ++i) dst[i] = FloatOf(uint32_t{src[i].bits} << 16);
+}
+
 }  // namespace
 
 extern const WeaveKernels TCONV_WEAVE_KERNELS;
-const WeaveKernels TCONV_WEAVE_KERNELS = {SumRows, FinishRows, FinishPlane, Activate, Interleave};
+const WeaveKernels TCONV_WEAVE_KERNELS = {SumRows,  FinishRows, FinishPlane,
+                                          Activate, Interleave, Widen};
 
 }  // namespace tconv::server

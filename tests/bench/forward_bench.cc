@@ -198,8 +198,8 @@ class TableReporter : public benchmark::ConsoleReporter {
       const double gflops = Median(series.gflops);
       std::printf("%-16s %3s %-14s %10.4f %9.1f %6.0f%% %8.2fx  %s\n", row.c_str(), threads.c_str(),
                   who.c_str(), Median(series.milliseconds), gflops,
-                  100 * gflops / GflopsOf(std::string(kPeak) + "/" + threads + "/matmul"),
-                  gflops / GflopsOf(row + "/" + threads + "/" + kBaseline), series.label.c_str());
+                  100 * Ratio(gflops, std::string(kPeak) + "/" + threads + "/matmul"),
+                  Ratio(gflops, row + "/" + threads + "/" + kBaseline), series.label.c_str());
     }
   }
 
@@ -217,9 +217,10 @@ class TableReporter : public benchmark::ConsoleReporter {
     return values[values.size() / 2];
   }
 
-  double GflopsOf(const std::string& name) const {
-    const auto found = series_.find(name);
-    return found == series_.end() ? 0.0 : Median(found->second.gflops);
+  // 0 when the run that is compared with was filtered out.
+  double Ratio(double gflops, const std::string& to) const {
+    const auto found = series_.find(to);
+    return found == series_.end() ? 0.0 : gflops / Median(found->second.gflops);
   }
 
   std::map<std::string, Series> series_;
@@ -233,7 +234,7 @@ void Register(const std::string& name, std::function<void(benchmark::State&)> ru
 
 void RegisterAll(const std::vector<ShapeRow>& rows, const Machine& machine) {
   const int threads = machine.pool->threads();
-  const std::string count = "/" + std::to_string(threads) + "/";
+  const std::string count = fmt::format("/{}/", threads);
   Register(kPeak + count + "matmul", [=](auto& state) { RunPeak(state, threads); });
   for (const ShapeRow& row : rows) {
     if (!row.is_bench) continue;

@@ -79,8 +79,8 @@ dnnl::primitive_attr ScratchpadFromCaller();
 dnnl::memory::data_type OneDnnTypeOf(DType dtype);
 
 // The type in which inputs and weights of a dtype are multiplied: bfloat16 on
-// CPUs that have instructions for it, else float32, which holds every value of
-// the 16-bit types. Sums are float32. REQUIRES: dtype is not float64.
+// CPUs where that is faster, else float32, which holds every value of the 16-bit
+// types. Sums are float32. REQUIRES: dtype is not float64.
 DType MultipliedAs(DType dtype);
 
 // `batch` images in another type, converted on the pool. RESOURCE_EXHAUSTED

@@ -1,0 +1,104 @@
+#include "server/compute/weave_kernels.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "tests/support/shape_table.h"
+
+namespace tconv::server {
+namespace {
+
+constexpr size_t kLength = 77;  // not a multiple of any vector
+
+std::vector<float> RandomValues(size_t count, uint64_t seed) {
+  const Tensor values =
+      tconv::testing::RandomTensor(Shape{static_cast<int64_t>(count)}, DType::kFloat32, seed);
+  const auto span = values.view().values<float>();
+  return {span.begin(), span.end()};
+}
+
+// Every table that this CPU can run is compared to the narrowest.
+class WeaveKernelsTest : public ::testing::TestWithParam<const WeaveKernels*> {
+ protected:
+  const WeaveKernels& kernels_ = *GetParam();
+  const WeaveKernels& expected_ = *RunnableWeaveKernels().back();
+};
+
+INSTANTIATE_TEST_SUITE_P(Tables, WeaveKernelsTest,
+                         ::testing::ValuesIn(RunnableWeaveKernels().begin(),
+                                             RunnableWeaveKernels().end()));
+
+TEST_P(WeaveKernelsTest, SumsAnyNumberOfRowsInOrder) {
+  const std::vector<float> values = RandomValues(9 * kLength, 1);
+  std::vector<const float*> rows;
+  for (size_t r = 0; r < 9; ++r) rows.push_back(values.data() + r * kLength);
+  for (const size_t count : {1, 2, 5, 9}) {
+    for (size_t length = 1; length <= kLength; ++length) {
+      std::vector<float> sums(kLength, -1);
+      kernels_.sum_rows(rows.data(), count, length, sums.data());
+      for (size_t i = 0; i < length; ++i) {
+        float sum = rows[0][i];
+        for (size_t r = 1; r < count; ++r) sum += rows[r][i];
+        ASSERT_EQ(sums[i], sum);
+      }
+      ASSERT_TRUE(length == kLength || sums[length] == -1);
+    }
+  }
+}
+
+TEST_P(WeaveKernelsTest, FinishesRowsWithTheBitsOfEveryOtherTable) {
+  const std::vector<float> sums = RandomValues(3 * kLength, 2);
+  const std::vector<float> bias = RandomValues(kLength, 3);
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
+    for (const auto activation :
+         {WovenActivation::kLinear, WovenActivation::kRelu, WovenActivation::kLeakyRelu}) {
+      const WeaveRule rule = {dtype, activation, 0.2f};
+      const RowsOfSums rows = {sums.data(), kLength, 3, kLength};
+      for (const float* b : {bias.data(), static_cast<const float*>(nullptr)}) {
+        std::vector<float> actual(3 * kLength), expected(3 * kLength);
+        kernels_.finish_rows(rule, rows, b, false, actual.data(), kLength);
+        expected_.finish_rows(rule, rows, b, false, expected.data(), kLength);
+        EXPECT_EQ(std::memcmp(actual.data(), expected.data(), 3 * kLength * SizeOf(dtype)), 0);
+      }
+    }
+  }
+}
+
+TEST_P(WeaveKernelsTest, InterleavesWithTheBitsOfEveryOtherTable) {
+  const std::vector<float> values = RandomValues(8 * kLength, 4);
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
+    for (size_t planes = 1; planes <= 8; ++planes) {
+      std::vector<float> actual(8 * kLength), expected(8 * kLength);
+      kernels_.interleave(dtype, values.data(), kLength, planes, kLength, actual.data());
+      expected_.interleave(dtype, values.data(), kLength, planes, kLength, expected.data());
+      EXPECT_EQ(actual, expected) << planes;
+    }
+  }
+}
+
+TEST_P(WeaveKernelsTest, AnActivatedValueDoesNotDependOnItsPlace) {
+  const std::vector<float> values = RandomValues(kLength, 5);
+  std::vector<float> together = values;
+  if (!kernels_.activate(VectorActivation::kTanh, 0, together.data(), kLength)) GTEST_SKIP();
+  for (size_t i = 0; i < kLength; ++i) {
+    float alone = values[i];
+    kernels_.activate(VectorActivation::kTanh, 0, &alone, 1);
+    EXPECT_EQ(alone, together[i]);
+    EXPECT_NEAR(alone, std::tanh(values[i]), 1e-6);
+  }
+}
+
+TEST_P(WeaveKernelsTest, WidensExactly) {
+  std::vector<BFloat16> narrow(kLength);
+  for (size_t i = 0; i < kLength; ++i) narrow[i] = ToBFloat16(static_cast<float>(i) - 30.5f);
+  std::vector<float> wide(kLength);
+  kernels_.widen(narrow.data(), kLength, wide.data());
+  for (size_t i = 0; i < kLength; ++i) EXPECT_EQ(wide[i], ToFloat(narrow[i]));
+}
+
+}  // namespace
+}  // namespace tconv::server
