@@ -169,7 +169,7 @@ TEST_P(GoldenForwardTest, AnswersWhatKerasAnswered) {
   ASSERT_THAT(client().SetWeights(id, golden().RecordedWeights()), IsOkAndHolds(2));
   const auto stored = client().GetWeights(id);
   ASSERT_THAT(stored, IsOk());
-  EXPECT_EQ(DataTypeName(stored->weights.kernel.dtype()), expect.at("weights")[0].at("dtype"));
+  EXPECT_EQ(expect.at("weights")[0].at("dtype"), DataTypeName(stored->weights.kernel.dtype()));
   EXPECT_EQ(ToDoubles(stored->weights.kernel), ToDoubles(golden().Array("kernel")));
 
   Shape open_batch = ToShape(expect.at("input_shape"));
@@ -184,7 +184,7 @@ TEST_P(GoldenForwardTest, AnswersWhatKerasAnswered) {
   }
   ASSERT_THAT(result, IsOk());
   EXPECT_EQ(result->weights_version, 2);
-  EXPECT_EQ(DataTypeName(result->output.dtype()), expect.at("compute_dtype"));
+  EXPECT_EQ(expect.at("compute_dtype"), DataTypeName(result->output.dtype()));
   EXPECT_EQ(result->output.shape(), ToShape(expect.at("output_shape")));
   ExpectClose(result->output, "output");
 
