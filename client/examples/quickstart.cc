@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <span>
 #include <vector>
 
 namespace {
@@ -42,7 +43,8 @@ int main(int argc, char** argv) {
   tconv::Tensor input = OrDie(tconv::Tensor::FromValues<float>({1, 1, 2, 2}, {1, 2, 3, 4}));
   const tconv::ForwardResult result = OrDie(client.Forward(layer.name(), std::move(input)));
   std::cout << "output " << tconv::ToString(result.output.shape()) << ':';
-  for (const float value : OrDie(result.output.values<float>())) std::cout << ' ' << value;
+  const std::span<const float> values = OrDie(result.output.values<float>());
+  for (const float value : values) std::cout << ' ' << value;
   std::cout << '\n';
 
   if (const absl::Status status = client.Delete(layer.name()); !status.ok()) {
