@@ -151,6 +151,17 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
       ->type_name("FORMAT");
 }
 
+// CLI11 passes over a value in the environment that fails its check, from 2.4 on.
+void RefuseIgnoredEnvironment(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string variable = option->get_envname();
+    const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
+    if (value == nullptr || *value == '\0' || option->count() > 0) continue;
+    throw CLI::ValidationError(option->get_name(),
+                               fmt::format("{} has the wrong value \"{}\"", variable, value));
+  }
+}
+
 }  // namespace
 
 StatusOr<std::string> DefaultStore() {
@@ -177,6 +188,7 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   AddOptions(app, options, raw);
   try {
     app.parse(argc, argv);
+    RefuseIgnoredEnvironment(app);
   } catch (const CLI::CallForHelp&) {
     return TextToPrint{app.help()};
   } catch (const CLI::CallForVersion& version) {
