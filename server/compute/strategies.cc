@@ -9,6 +9,8 @@ StatusOr<std::vector<std::unique_ptr<const Strategy>>> MakeStrategies(WorkerPool
   std::vector<std::unique_ptr<const Strategy>> strategies;
   strategies.push_back(MakePhaseConvStrategy(runtime, pool));
   strategies.push_back(MakeOverlapAddStrategy(runtime, pool));
+  strategies.push_back(MakeInPlaceMatmulStrategy(runtime, pool));
+  strategies.push_back(MakeWeightStreamStrategy(pool));
   strategies.push_back(MakeDeconvolutionStrategy(runtime, pool));
   strategies.push_back(MakeReferenceStrategy());
   return strategies;

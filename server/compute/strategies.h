@@ -25,6 +25,13 @@ std::unique_ptr<const Strategy> MakePhaseConvStrategy(std::shared_ptr<const OneD
 std::unique_ptr<const Strategy> MakeOverlapAddStrategy(std::shared_ptr<const OneDnnRuntime> runtime,
                                                        WorkerPool& pool);
 
+// "in_place_matmul": one matrix product per row, where windows do not overlap.
+std::unique_ptr<const Strategy> MakeInPlaceMatmulStrategy(
+    std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool);
+
+// "weight_stream": small images under large weights, which are read once.
+std::unique_ptr<const Strategy> MakeWeightStreamStrategy(WorkerPool& pool);
+
 // "deconvolution": oneDNN's own deconvolution primitive, images in parallel.
 std::unique_ptr<const Strategy> MakeDeconvolutionStrategy(
     std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool);

@@ -44,6 +44,16 @@ class Weave {
     kernels_.interleave(rule_.dtype, values, stride, planes, length, dst);
   }
 
+  // As the kernels of these names.
+  void SumBlocks(const std::vector<Blocks>& terms, size_t blocks, size_t length,
+                 float* sums) const {
+    kernels_.sum_blocks(terms.data(), terms.size(), blocks, length, sums);
+  }
+  void CopyBlocks(const std::byte* src, size_t src_stride, size_t blocks, size_t length,
+                  std::byte* dst, size_t dst_stride) const {
+    kernels_.copy_blocks(src, src_stride, blocks, length, dst, dst_stride);
+  }
+
   // sums[i] = rows[0][i] + rows[1][i] + ...; `count` > 0.
   void SumRows(const float* const* rows, size_t count, size_t length, float* sums) const {
     kernels_.sum_rows(rows, count, length, sums);

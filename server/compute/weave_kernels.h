@@ -43,7 +43,18 @@ struct RowsOfSums {
   size_t length = 0;
 };
 
+// Blocks of one length, `stride` elements apart.
+struct Blocks {
+  const float* values = nullptr;
+  size_t stride = 0;
+};
+
 struct WeaveKernels {
+  // sums[b * length + i] = terms[0].values[b * terms[0].stride + i] + ..., added
+  // in this order, for b < blocks; `count` > 0. Reads up to 15 elements past
+  // the end of a block, and writes as many past the end of the sums.
+  void (*sum_blocks)(const Blocks* terms, size_t count, size_t blocks, size_t length, float* sums);
+
   // sums[i] = rows[0][i] + rows[1][i] + ..., added in this order; `count` > 0.
   void (*sum_rows)(const float* const* rows, size_t count, size_t length, float* sums);
 
@@ -64,6 +75,10 @@ struct WeaveKernels {
   // dst[i * planes + b] = values[b * stride + i] in `dtype`, for i < length.
   void (*interleave)(DType dtype, const float* values, size_t stride, size_t planes, size_t length,
                      void* dst);
+
+  // Copies `blocks` blocks of `length` bytes.
+  void (*copy_blocks)(const std::byte* src, size_t src_stride, size_t blocks, size_t length,
+                      std::byte* dst, size_t dst_stride);
 
   // dst[i] = src[i]
   void (*widen)(const BFloat16* src, size_t length, float* dst);

@@ -99,6 +99,91 @@ inline void VisitType(DType dtype, Visitor visitor) {
   }
 }
 
+// A vector of each of kBlocks blocks, which stay in registers.
+template <typename V, size_t kBlocks>
+inline void SumVectors(const Blocks* terms, size_t count, size_t first, size_t offset,
+                       size_t length, float* sums) {
+  V block[kBlocks];
+  for (size_t b = 0; b < kBlocks; ++b) {
+    __builtin_memcpy(&block[b], terms[0].values + (first + b) * terms[0].stride + offset,
+                     sizeof(V));
+  }
+  for (size_t t = 1; t < count; ++t) {
+    for (size_t b = 0; b < kBlocks; ++b) {
+      V term;
+      __builtin_memcpy(&term, terms[t].values + (first + b) * terms[t].stride + offset, sizeof(V));
+      block[b] += term;
+    }
+  }
+  for (size_t b = 0; b < kBlocks; ++b) {
+    __builtin_memcpy(sums + (first + b) * length + offset, &block[b], sizeof(V));
+  }
+}
+
+// A vector that goes beyond its block is overwritten by the next block.
+template <typename V>
+inline void SumBlocksBy(const Blocks* terms, size_t count, size_t blocks, size_t length,
+                        float* sums) {
+  constexpr size_t kWidth = sizeof(V) / sizeof(float);
+  size_t b = 0;
+  for (; b + 4 <= blocks; b += 4) {
+    if (length <= kWidth) {
+      SumVectors<V, 4>(terms, count, b, 0, length, sums);
+    } else {
+      for (size_t i = 0; i < 4; ++i) {
+        for (size_t offset = 0; offset < length; offset += kWidth) {
+          SumVectors<V, 1>(terms, count, b + i, offset, length, sums);
+        }
+      }
+    }
+  }
+  for (; b < blocks; ++b) {
+    for (size_t offset = 0; offset < length; offset += kWidth) {
+      SumVectors<V, 1>(terms, count, b, offset, length, sums);
+    }
+  }
+}
+
+void SumBlocks(const Blocks* terms, size_t count, size_t blocks, size_t length, float* sums) {
+  typedef float Four __attribute__((vector_size(16)));
+  typedef float Eight __attribute__((vector_size(32)));
+  if (length <= 4) return SumBlocksBy<Four>(terms, count, blocks, length, sums);
+  if (length <= 8) return SumBlocksBy<Eight>(terms, count, blocks, length, sums);
+  SumBlocksBy<Vector>(terms, count, blocks, length, sums);
+}
+
+template <size_t kLength>
+inline void CopyShortBlocks(const std::byte* src, size_t src_stride, size_t blocks, std::byte* dst,
+                            size_t dst_stride) {
+  for (size_t b = 0; b < blocks; ++b) {
+    __builtin_memcpy(dst + b * dst_stride, src + b * src_stride, kLength);
+  }
+}
+
+void CopyBlocks(const std::byte* src, size_t src_stride, size_t blocks, size_t length,
+                std::byte* dst, size_t dst_stride) {
+  // Lengths known to the compiler take a few instructions each.
+  switch (length) {
+    case 4:
+      return CopyShortBlocks<4>(src, src_stride, blocks, dst, dst_stride);
+    case 8:
+      return CopyShortBlocks<8>(src, src_stride, blocks, dst, dst_stride);
+    case 12:
+      return CopyShortBlocks<12>(src, src_stride, blocks, dst, dst_stride);
+    case 16:
+      return CopyShortBlocks<16>(src, src_stride, blocks, dst, dst_stride);
+    case 24:
+      return CopyShortBlocks<24>(src, src_stride, blocks, dst, dst_stride);
+    case 32:
+      return CopyShortBlocks<32>(src, src_stride, blocks, dst, dst_stride);
+    case 48:
+      return CopyShortBlocks<48>(src, src_stride, blocks, dst, dst_stride);
+  }
+  for (size_t b = 0; b < blocks; ++b) {
+    __builtin_memcpy(dst + b * dst_stride, src + b * src_stride, length);
+  }
+}
+
 // kVectors vectors of sums, which stay in registers.
 template <size_t kVectors>
 inline void SumBlock(const float* const* rows, size_t count, size_t begin, float* sums) {
@@ -326,7 +411,7 @@ void Widen(const BFloat16* src, size_t length, float* dst) {
 }  // namespace
 
 extern const WeaveKernels TCONV_WEAVE_KERNELS;
-const WeaveKernels TCONV_WEAVE_KERNELS = {SumRows,  FinishRows, FinishPlane,
-                                          Activate, Interleave, Widen};
+const WeaveKernels TCONV_WEAVE_KERNELS = {SumBlocks, SumRows,    FinishRows, FinishPlane,
+                                          Activate,  Interleave, CopyBlocks, Widen};
 
 }  // namespace tconv::server

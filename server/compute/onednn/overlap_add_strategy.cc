@@ -1,53 +1,21 @@
-// Overlap-add: one matrix product per tile gives what every tap adds to every
-// input position, [taps * filters, positions], from the kernel as Keras lays it
-// out and the input as it lies. Each row of the output is then a sum of shifted
-// rows of that product. Vectors run along the width, so that few filters waste
-// no lanes, and outputs may be planes (channels_first) or narrow blocks.
-#include <algorithm>
-#include <cstring>
+// Overlap-add: matrix products give what every tap adds to every input position;
+// the output is sums of shifted parts of these products. Few filters waste no
+// lanes of vector instructions, for taps and filters fill them together.
 #include <utility>
-#include <vector>
 
-#include "server/compute/onednn/compat.h"
-#include "server/compute/onednn/overlap_add_plan.h"
-#include "server/compute/onednn/packed_weights.h"
+#include "server/compute/onednn/overlap_blocks_compiler.h"
+#include "server/compute/onednn/overlap_planes_compiler.h"
 #include "server/compute/onednn/runtime.h"
 #include "server/compute/phases.h"
 #include "server/compute/strategies.h"
-#include "server/compute/weave.h"
-#include "server/compute/weights_cast.h"
 
 namespace tconv::server {
 namespace {
 
-using dnnl::matmul;
-using dnnl::memory;
-
-using WeightsPart = std::vector<int64_t>;
-
-// Throws dnnl::error.
-TileProduct MakeProduct(const dnnl::engine& engine, const DeconvProblem& problem,
-                        DType multiplied_as, int64_t kernel_rows, int64_t positions) {
-  const int64_t channels = problem.in_channels;
-  const memory::dims src_strides =
-      problem.data_format == DataFormat::kChannelsFirst
-          ? memory::dims{problem.src_shape().num_elements() / (problem.batch * channels), 1}
-          : memory::dims{1, channels};
-  const auto type = OneDnnTypeOf(multiplied_as);
-  TileProduct product;
-  product.kernel_desc = memory::desc({kernel_rows, channels}, type, memory::format_tag::ab);
-  product.src_desc = memory::desc({channels, positions}, type, src_strides);
-  product.sums_desc =
-      memory::desc({kernel_rows, positions}, memory::data_type::f32, memory::format_tag::ab);
-  product.primitive = SharedPrimitive(MakePrimitiveDesc<matmul>(
-      engine, ScratchpadFromCaller(), product.kernel_desc, product.src_desc, product.sums_desc));
-  return product;
-}
-
 class OverlapAddStrategy final : public Strategy {
  public:
-  OverlapAddStrategy(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool)
-      : runtime_(std::move(runtime)), pool_(pool) {}
+  OverlapAddStrategy(const std::shared_ptr<const OneDnnRuntime>& runtime, WorkerPool& pool)
+      : blocks_(runtime, pool), planes_(runtime, pool) {}
 
   std::string_view name() const override { return "overlap_add"; }
 
@@ -58,105 +26,26 @@ class OverlapAddStrategy final : public Strategy {
         return MakeError(StatusCode::kUnimplemented, "strides and dilation on one axis");
       }
     }
-    const int64_t block = problem.axes.back().stride * problem.out_channels;
-    if (problem.data_format == DataFormat::kChannelsLast && block > kWidestBlock) {
-      return MakeError(StatusCode::kUnimplemented,
-                       "interleaves at most {} values for an input column, not {}", kWidestBlock,
-                       block);
-    }
     return OkStatus();
   }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
-    TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));
-    const DType multiplied_as = MultipliedAs(problem.dtype);
-    std::unique_ptr<const ForwardPlan> plan;
-    TCONV_RETURN_IF_ERROR(CallOneDnn([&]() -> Status {
-      OverlapLayout layout(problem);
-      TileProducts products;
-      for (const OverlapTask& task : layout.tasks) {
-        ForEachTile(layout, task, [&](int64_t, int64_t rows) {
-          const int64_t positions = rows * layout.RowInputs(task);
-          TileProduct& product = products[{task.filters, positions}];
-          if (product.primitive.is_empty()) {
-            product = MakeProduct(runtime_->engine(), problem, multiplied_as,
-                                  layout.taps * task.filters, positions);
-          }
-        });
-      }
-      TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const PackedWeights> packed,
-                             Pack(problem, layout, multiplied_as, weights));
-      plan = MakeOverlapAddPlan(runtime_, pool_, problem, std::move(layout), multiplied_as,
-                                std::move(products), weights, std::move(packed), std::move(weave));
-      return OkStatus();
-    }));
-    return plan;
+    return problem.data_format == DataFormat::kChannelsLast
+               ? blocks_.Compile(problem, std::move(weights))
+               : planes_.Compile(problem, std::move(weights));
   }
 
  private:
-  // Beyond it phases fill whole vectors and are better.
-  static constexpr int64_t kWidestBlock = 64;
-
-  // The live taps of the kernel for each set of filters in turn; null when that
-  // is the kernel as it is.
-  StatusOr<std::shared_ptr<const PackedWeights>> Pack(
-      const DeconvProblem& problem, const OverlapLayout& layout, DType multiplied_as,
-      const std::shared_ptr<const Weights>& weights) const {
-    TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
-                           CastWeight::Make(weights->kernel.view(), problem.dtype, multiplied_as));
-    const bool is_whole = layout.filters_per_task == problem.out_channels &&
-                          layout.taps * problem.out_channels * problem.in_channels ==
-                              kernel.view().shape.num_elements();
-    if (is_whole && kernel.view().data == weights->kernel.view().data) {
-      return std::shared_ptr<const PackedWeights>();
-    }
-    WeightsPart part = {layout.filters_per_task, static_cast<int64_t>(multiplied_as)};
-    for (const OverlapAxis& axis : layout.axes) {
-      part.insert(part.end(), axis.live_tap.begin(), axis.live_tap.end());
-    }
-    std::shared_ptr<const PackedWeights> packed = packed_weights_.Find(weights, part);
-    if (packed != nullptr) return packed;
-    TCONV_ASSIGN_OR_RETURN(Tensor data,
-                           Tensor::Allocate(multiplied_as, Shape{layout.taps, problem.out_channels,
-                                                                 problem.in_channels}));
-    CopyLiveTaps(problem, layout, kernel.view(), data.mutable_view().data);
-    packed = std::make_shared<const PackedWeights>(PackedWeights{std::move(data), {}});
-    packed_weights_.Put(weights, part, packed);
-    return packed;
-  }
-
-  static void CopyLiveTaps(const DeconvProblem& problem, const OverlapLayout& layout,
-                           ConstTensorView kernel, std::byte* out) {
-    const auto& [d_axis, h_axis, w_axis] = layout.axes;
-    const auto row_bytes = static_cast<size_t>(problem.in_channels) * SizeOf(kernel.dtype);
-    for (int64_t first = 0; first < problem.out_channels; first += layout.filters_per_task) {
-      const int64_t filters = std::min(layout.filters_per_task, problem.out_channels - first);
-      int64_t tap = 0;
-      for (const int64_t d : d_axis.live_tap) {
-        for (const int64_t h : h_axis.live_tap) {
-          for (const int64_t w : w_axis.live_tap) {
-            const auto row = static_cast<size_t>(tap++ * problem.out_channels + first);
-            if (d < 0 || h < 0 || w < 0) continue;
-            const size_t bytes = static_cast<size_t>(filters) * row_bytes;
-            std::memcpy(out, kernel.data + row * row_bytes, bytes);
-            out += bytes;
-          }
-        }
-      }
-    }
-  }
-
-  const std::shared_ptr<const OneDnnRuntime> runtime_;
-  WorkerPool& pool_;
-  mutable PackedWeightsIndex<WeightsPart> packed_weights_;
+  const OverlapBlocksCompiler blocks_;
+  const OverlapPlanesCompiler planes_;
 };
 
 }  // namespace
 
 std::unique_ptr<const Strategy> MakeOverlapAddStrategy(std::shared_ptr<const OneDnnRuntime> runtime,
                                                        WorkerPool& pool) {
-  return std::make_unique<const OverlapAddStrategy>(std::move(runtime), pool);
+  return std::make_unique<const OverlapAddStrategy>(runtime, pool);
 }
 
 }  // namespace tconv::server

@@ -1,4 +1,4 @@
-#include "server/compute/onednn/overlap_add_plan.h"
+#include "server/compute/onednn/overlap_planes_plan.h"
 
 #include <algorithm>
 #include <array>
@@ -10,12 +10,12 @@ namespace {
 
 using dnnl::memory;
 
-class OverlapAddPlan final : public ForwardPlan {
+class OverlapPlanesPlan final : public ForwardPlan {
  public:
-  OverlapAddPlan(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool,
-                 const DeconvProblem& problem, OverlapLayout layout, DType multiplied_as,
-                 TileProducts products, std::shared_ptr<const Weights> weights,
-                 std::shared_ptr<const PackedWeights> packed, Weave weave)
+  OverlapPlanesPlan(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool,
+                    const DeconvProblem& problem, OverlapLayout layout, DType multiplied_as,
+                    TileProducts products, std::shared_ptr<const Weights> weights,
+                    std::shared_ptr<const PackedWeights> packed, Weave weave)
       : runtime_(std::move(runtime)),
         pool_(pool),
         problem_(problem),
@@ -24,22 +24,19 @@ class OverlapAddPlan final : public ForwardPlan {
         products_(std::move(products)),
         weights_(std::move(weights)),
         packed_(std::move(packed)),
-        weave_(std::move(weave)),
-        is_planar_(problem.data_format == DataFormat::kChannelsFirst) {
+        weave_(std::move(weave)) {
     size_t scratchpad_bytes = 0;
     for (const auto& [size, product] : products_) {
       tile_bytes_ = std::max(tile_bytes_, RoundUpToAlignment(product.sums_desc.get_size()));
       scratchpad_bytes = std::max(scratchpad_bytes, product.primitive.scratchpad_bytes());
     }
-    const OverlapAxis& width = layout_.width();
-    blocks_ = width.axis.stride * (is_planar_ ? 1 : problem.out_channels);
     for (const OverlapTask& task : layout_.tasks) {
       row_stride_ =
           std::max(row_stride_,
                    RoundUpToAlignment(static_cast<size_t>(task.columns.size()) * sizeof(float)) /
                        sizeof(float));
     }
-    rows_bytes_ = static_cast<size_t>(blocks_) * row_stride_ * sizeof(float);
+    rows_bytes_ = static_cast<size_t>(layout_.width().axis.stride) * row_stride_ * sizeof(float);
     scratch_bytes_ = 2 * tile_bytes_ + rows_bytes_ + scratchpad_bytes;
   }
 
@@ -124,7 +121,6 @@ class OverlapAddPlan final : public ForwardPlan {
                 int64_t positions, float* sums, std::byte* scratchpad) const {
     const TileProduct& product = products_.at({task.filters, positions});
     const int64_t kernel_offset = task.first_filter * layout_.taps * problem_.in_channels;
-    const int64_t src_offset = first_position * (is_planar_ ? 1 : problem_.in_channels);
     const auto element_bytes = static_cast<int64_t>(SizeOf(multiplied_as_));
     const ConstTensorView kernel =
         packed_ != nullptr ? packed_->data.view() : weights_->kernel.view();
@@ -134,7 +130,7 @@ class OverlapAddPlan final : public ForwardPlan {
         {{DNNL_ARG_SRC,
           ReadOnlyMemory(product.kernel_desc, engine, kernel.data + kernel_offset * element_bytes)},
          {DNNL_ARG_WEIGHTS,
-          ReadOnlyMemory(product.src_desc, engine, src + src_offset * element_bytes)},
+          ReadOnlyMemory(product.src_desc, engine, src + first_position * element_bytes)},
          {DNNL_ARG_DST, memory(product.sums_desc, engine, sums)}},
         scratchpad);
   }
@@ -165,17 +161,8 @@ class OverlapAddPlan final : public ForwardPlan {
     const int64_t row_size = layout_.width().axis.out;
     const int64_t rows = layout_.axes[0].axis.out * layout_.axes[1].axis.out;
     const int64_t stride = layout_.width().axis.stride;
-    if (!is_planar_) {
-      for (int64_t phase = 0; phase < stride; ++phase) {
-        for (int64_t filter = 0; filter < task.filters; ++filter) {
-          SumPlane(task, phase, filter, phase * task.filters + filter, work);
-        }
-      }
-      Interleave(task, work, dst + Bytes(row * row_size * problem_.out_channels));
-      return;
-    }
     for (int64_t filter = 0; filter < task.filters; ++filter) {
-      for (int64_t phase = 0; phase < stride; ++phase) SumPlane(task, phase, filter, phase, work);
+      for (int64_t phase = 0; phase < stride; ++phase) SumPlane(task, phase, filter, work);
       const int64_t plane = task.first_filter + filter;
       Interleave(task, work, dst + Bytes((plane * rows + row) * row_size));
     }
@@ -207,10 +194,9 @@ class OverlapAddPlan final : public ForwardPlan {
 
   // The finished outputs of one phase of the width and one filter, as a row of
   // the workspace.
-  void SumPlane(const OverlapTask& task, int64_t phase, int64_t filter, int64_t plane,
-                Workspace& work) const {
+  void SumPlane(const OverlapTask& task, int64_t phase, int64_t filter, Workspace& work) const {
     const Range inside = FindTerms(task, phase, filter, work);
-    float* row = work.row + static_cast<size_t>(plane) * row_stride_;
+    float* row = work.row + static_cast<size_t>(phase) * row_stride_;
     float* out = row;
     for (int64_t p = task.columns.begin; p < inside.begin; ++p) *out++ = SumAt(p, work);
     if (inside.size() > 0) {
@@ -258,18 +244,16 @@ class OverlapAddPlan final : public ForwardPlan {
     return sum;
   }
 
-  // Writes a row of outputs from its planes: one for each phase, and filter
-  // unless they are planes of the output themselves.
+  // Writes a row of outputs from the rows of its phases.
   void Interleave(const OverlapTask& task, const Workspace& work, std::byte* row) const {
     const AxisGeometry& axis = layout_.width().axis;
-    const int64_t block = blocks_ / axis.stride;  // values of one output position
     // Position p gives the outputs of phases [first, last).
     const auto interleave = [&](int64_t p, int64_t positions, int64_t first, int64_t last) {
       const int64_t out = axis.stride * p + first - axis.crop_begin;
       weave_.Interleave(
-          work.row + static_cast<size_t>(first * block) * row_stride_ + (p - task.columns.begin),
-          row_stride_, static_cast<size_t>((last - first) * block), static_cast<size_t>(positions),
-          row + Bytes(out * block));
+          work.row + static_cast<size_t>(first) * row_stride_ + (p - task.columns.begin),
+          row_stride_, static_cast<size_t>(last - first), static_cast<size_t>(positions),
+          row + Bytes(out));
     };
     // Positions at the edges may have phases outside of the output.
     const auto interleave_edge = [&](int64_t p) {
@@ -297,8 +281,6 @@ class OverlapAddPlan final : public ForwardPlan {
   const std::shared_ptr<const Weights> weights_;
   const std::shared_ptr<const PackedWeights> packed_;  // null: the kernel of weights_ as it is
   const Weave weave_;
-  const bool is_planar_;   // channels_first
-  int64_t blocks_ = 0;     // planes that are interleaved
   size_t row_stride_ = 0;  // of the planes, in floats
   size_t tile_bytes_ = 0;
   size_t rows_bytes_ = 0;
@@ -307,12 +289,12 @@ class OverlapAddPlan final : public ForwardPlan {
 
 }  // namespace
 
-std::unique_ptr<const ForwardPlan> MakeOverlapAddPlan(
+std::unique_ptr<const ForwardPlan> MakeOverlapPlanesPlan(
     std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool, const DeconvProblem& problem,
     OverlapLayout layout, DType multiplied_as, TileProducts products,
     std::shared_ptr<const Weights> weights, std::shared_ptr<const PackedWeights> packed,
     Weave weave) {
-  return std::make_unique<const OverlapAddPlan>(
+  return std::make_unique<const OverlapPlanesPlan>(
       std::move(runtime), pool, problem, std::move(layout), multiplied_as, std::move(products),
       std::move(weights), std::move(packed), std::move(weave));
 }

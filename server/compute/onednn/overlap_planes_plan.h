@@ -1,4 +1,4 @@
-// The execution of overlap-add. strategies.h has the strategy itself.
+// The execution of overlap-add on channels_first. strategies.h has the strategy itself.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ using TileProducts = std::map<std::pair<int64_t, int64_t>, TileProduct>;
 // The plan for a layout. The kernel, [filter set][live tap][filter][in_channels]
 // in the type `multiplied_as`, is `packed`, or that of `weights` when `packed` is
 // null. Sources of another type are converted first.
-std::unique_ptr<const ForwardPlan> MakeOverlapAddPlan(
+std::unique_ptr<const ForwardPlan> MakeOverlapPlanesPlan(
     std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool, const DeconvProblem& problem,
     OverlapLayout layout, DType multiplied_as, TileProducts products,
     std::shared_ptr<const Weights> weights, std::shared_ptr<const PackedWeights> packed,

@@ -1,0 +1,49 @@
+#include "server/compute/weight_stream_layout.h"
+
+#include <algorithm>
+
+#include "server/compute/phases.h"
+
+namespace tconv::server {
+namespace {
+
+int64_t OutputOf(const AxisGeometry& axis, int64_t in, int64_t tap) {
+  return in * axis.stride + tap * axis.dilation - axis.crop_begin;
+}
+
+// The inputs of an axis that a tap carries to an output.
+Range LiveInputs(const AxisGeometry& axis, int64_t tap) {
+  Range live = {0, axis.in};
+  while (live.size() > 0 && OutputOf(axis, live.begin, tap) < 0) ++live.begin;
+  while (live.size() > 0 && OutputOf(axis, live.end - 1, tap) >= axis.out) --live.end;
+  return live;
+}
+
+}  // namespace
+
+StreamLayout::StreamLayout(const DeconvProblem& problem) : axes(SpatialAxes(problem)) {
+  const auto& [d, h, w] = axes;
+  for (int64_t tap = 0; tap < d.kernel * h.kernel * w.kernel; ++tap) {
+    const std::array<int64_t, 3> at = {tap / (h.kernel * w.kernel), tap / w.kernel % h.kernel,
+                                       tap % w.kernel};
+    std::array<Range, 3> inputs;
+    for (size_t i = 0; i < 3; ++i) inputs[i] = LiveInputs(axes[i], at[i]);
+    if (std::any_of(inputs.begin(), inputs.end(), [](const Range& r) { return r.size() == 0; })) {
+      continue;
+    }
+    const auto set = std::find(input_sets.begin(), input_sets.end(), inputs);
+    StreamTap stream_tap{tap, static_cast<size_t>(set - input_sets.begin()), {}};
+    if (set == input_sets.end()) input_sets.push_back(inputs);
+    for (int64_t id = inputs[0].begin; id < inputs[0].end; ++id) {
+      for (int64_t ih = inputs[1].begin; ih < inputs[1].end; ++ih) {
+        for (int64_t iw = inputs[2].begin; iw < inputs[2].end; ++iw) {
+          const int64_t row = OutputOf(d, id, at[0]) * h.out + OutputOf(h, ih, at[1]);
+          stream_tap.outputs.push_back(row * w.out + OutputOf(w, iw, at[2]));
+        }
+      }
+    }
+    taps.push_back(std::move(stream_tap));
+  }
+}
+
+}  // namespace tconv::server
