@@ -1,29 +1,98 @@
 #include "server/compute/worker_pool.h"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
 namespace tconv::server {
 namespace {
 
+using std::chrono::steady_clock;
+
 // A rare huge computation should not hold its memory for ever.
 constexpr int64_t kMaxKeptScratchBytes = int64_t{64} << 20;
 // Nor should a burst of callers.
 constexpr size_t kMaxKeptScratchPerThread = 2;
 
+// How long a thread looks out before it sleeps: about what it takes to wake it
+// up again, so that the processor time spent on looking stays in proportion to
+// the time saved.
+constexpr auto kLookOutTime = std::chrono::microseconds(100);
+// Between two looks; each costs a transfer of a cache line and two calls.
+constexpr int kPausesPerLook = 16;
+
+// To see a job and to leave it costs a worker that looks out about 1 us.
+constexpr auto kWorthSharing = std::chrono::microseconds(10);
+// To wake a worker costs its waker some microseconds, and it arrives after tens
+// of them. Shorter jobs wake it only when one follows the other so closely that
+// it will be looking out for the next.
+constexpr auto kWorthWaking = std::chrono::microseconds(100);
+
+// Tells the processor that this thread waits for another.
+inline void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits a moment for `condition` without sleeping, and returns it. Gives way
+// at every look, for on a busy machine the other thread may need this
+// processor.
+template <typename Condition>
+bool LookOutFor(Condition condition) {
+  if (condition()) return true;
+  const auto deadline = steady_clock::now() + kLookOutTime;
+  do {
+    for (int i = 0; i < kPausesPerLook; ++i) Pause();
+    std::this_thread::yield();
+    if (condition()) return true;
+  } while (steady_clock::now() < deadline);
+  return false;
+}
+
+// Makes `scratch` as large as `bytes`, at least.
+Status Reserve(size_t bytes, Tensor& scratch) {
+  if (scratch.size_bytes() >= static_cast<int64_t>(bytes)) return OkStatus();
+  scratch = Tensor();  // first, for both at once may be too much
+  const auto floats = static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float));
+  TCONV_ASSIGN_OR_RETURN(scratch, Tensor::Allocate(DType::kFloat32, Shape{floats}));
+  return OkStatus();
+}
+
 }  // namespace
 
 // Lives on the stack of Run().
 struct WorkerPool::Job {
-  Job(const Task& job_task, int64_t count, size_t bytes)
-      : task(job_task), task_count(count), scratch_bytes(bytes) {}
+  Job(const Work& the_work, const Task& the_task) : work(the_work), task(the_task) {}
 
+  int64_t TakeIndex() { return next_task.fetch_add(1, std::memory_order_relaxed); }
+
+  // Does task `index`, if there is one, and all further ones that nobody else
+  // takes.
+  Status DoTasks(int64_t index, Tensor& scratch) {
+    for (; index < work.tasks; index = TakeIndex()) {
+      const Status status = DoTask(index, scratch);
+      if (status.ok()) continue;
+      next_task.store(work.tasks, std::memory_order_relaxed);
+      return status;
+    }
+    return OkStatus();
+  }
+
+  Status DoTask(int64_t index, Tensor& scratch) const {
+    TCONV_RETURN_IF_ERROR(Reserve(work.scratch_bytes, scratch));
+    return task(index, scratch.mutable_view().data);
+  }
+
+  const Work& work;
   const Task& task;
-  const int64_t task_count;
-  const size_t scratch_bytes;
   std::atomic<int64_t> next_task = 0;
-  int helpers = 0;  // workers inside TakeTasks(); guarded by the pool's mutex
-  Status error;     // of a helper; guarded by the pool's mutex
+  // Workers that are doing tasks. Changes under the pool's mutex; a worker that
+  // has left does not touch the job again.
+  std::atomic<int> helpers = 0;
+  Status error;  // of a helper; written under the pool's mutex, read when all have left
 };
 
 StatusOr<std::unique_ptr<WorkerPool>> WorkerPool::Make(int threads) {
@@ -45,77 +114,124 @@ WorkerPool::~WorkerPool() {
     MutexLock lock(mutex_);
     stopping_ = true;
   }
-  work_arrived_.NotifyAll();
+  woken_.NotifyAll();
   for (std::thread& worker : workers_) worker.join();
 }
 
-Status WorkerPool::Run(int64_t task_count, size_t scratch_bytes, const Task& task) {
-  Job job(task, task_count, scratch_bytes);
-  if (task_count <= 1 || workers_.empty()) return TakeTasks(job);
-
-  {
-    MutexLock lock(mutex_);
-    jobs_.push_back(&job);
+Status WorkerPool::Run(const Work& work, const Task& task) {
+  Job job(work, task);
+  Tensor scratch = work.scratch_bytes > 0 ? BorrowScratch() : Tensor();
+  const bool is_shared = work.tasks > 1 && !workers_.empty() && work.expected_time >= kWorthSharing;
+  if (is_shared) Offer(job);
+  Status status = job.DoTasks(job.TakeIndex(), scratch);
+  if (is_shared) {
+    Withdraw(job);
+    if (status.ok()) status = job.error;
   }
-  work_arrived_.NotifyAll();
-  const Status own_error = TakeTasks(job);
-
-  MutexLock lock(mutex_);
-  jobs_.remove(&job);
-  while (job.helpers > 0) helper_left_.Wait(mutex_);
-  return own_error.ok() ? job.error : own_error;
-}
-
-void WorkerPool::WorkerLoop() {
-  while (true) {
-    Job* job = nullptr;
-    {
-      MutexLock lock(mutex_);
-      while (jobs_.empty() && !stopping_) work_arrived_.Wait(mutex_);
-      if (stopping_) return;
-      job = jobs_.front();
-      ++job->helpers;
-    }
-    const Status error = TakeTasks(*job);
-
-    MutexLock lock(mutex_);
-    jobs_.remove(job);  // nothing is left to take
-    if (job->error.ok()) job->error = error;
-    --job->helpers;
-    helper_left_.NotifyAll();
-  }
-}
-
-Status WorkerPool::TakeTasks(Job& job) {
-  StatusOr<Tensor> scratch = BorrowScratch(job.scratch_bytes);
-  Status status = scratch.status();
-  while (status.ok()) {
-    const int64_t index = job.next_task.fetch_add(1, std::memory_order_relaxed);
-    if (index >= job.task_count) break;
-    status = job.task(index, scratch->mutable_view().data);
-  }
-  if (!status.ok()) job.next_task.store(job.task_count, std::memory_order_relaxed);
-  if (scratch.ok()) ReturnScratch(*std::move(scratch));
+  if (work.scratch_bytes > 0) ReturnScratch(std::move(scratch));
   return status;
 }
 
-StatusOr<Tensor> WorkerPool::BorrowScratch(size_t bytes) {
-  if (bytes == 0) return Tensor();
+void WorkerPool::Offer(Job& job) {
+  int64_t to_wake = 0;
   {
     MutexLock lock(mutex_);
-    if (!idle_scratch_.empty()) {
-      Tensor scratch = std::move(idle_scratch_.back());
-      idle_scratch_.pop_back();
-      if (scratch.size_bytes() >= static_cast<int64_t>(bytes)) return scratch;
+    jobs_.push_back(&job);
+    has_jobs_.store(true, std::memory_order_relaxed);
+    if (IsWorthWaking(job)) {
+      to_wake = std::clamp<int64_t>(job.work.tasks - 1 - looking_, 0, sleeping_);
     }
+    sleeping_ -= static_cast<int>(to_wake);
+    looking_ += static_cast<int>(to_wake);
+    wake_ups_ += static_cast<int>(to_wake);
   }
-  const auto floats = static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float));
-  return Tensor::Allocate(DType::kFloat32, Shape{floats});
+  for (; to_wake > 0; --to_wake) woken_.NotifyOne();
+}
+
+bool WorkerPool::IsWorthWaking(const Job& job) {
+  const auto now = steady_clock::now();
+  const auto previous_offer = std::exchange(last_offer_, now);
+  return job.work.expected_time >= kWorthWaking || now - previous_offer < kLookOutTime;
+}
+
+void WorkerPool::Withdraw(Job& job) {
+  {
+    MutexLock lock(mutex_);
+    std::erase(jobs_, &job);
+    has_jobs_.store(!jobs_.empty(), std::memory_order_relaxed);
+  }
+  const auto is_left = [&] { return job.helpers.load(std::memory_order_acquire) == 0; };
+  if (LookOutFor(is_left)) return;
+  MutexLock lock(mutex_);
+  while (!is_left()) job_left_.Wait(mutex_);
+}
+
+void WorkerPool::WorkerLoop() {
+  Tensor scratch;
+  while (true) {
+    const auto [job, first_task] = AwaitTask();
+    if (job == nullptr) return;
+    const Status status = job->DoTasks(first_task, scratch);
+    if (scratch.size_bytes() > kMaxKeptScratchBytes) scratch = Tensor();
+
+    MutexLock lock(mutex_);
+    if (job->error.ok()) job->error = status;
+    if (job->helpers.fetch_sub(1, std::memory_order_release) == 1) job_left_.NotifyAll();
+  }
+}
+
+WorkerPool::TakenTask WorkerPool::AwaitTask() {
+  MutexLock lock(mutex_);
+  ++looking_;
+  TakenTask taken = TakeTask();
+  while (taken.job == nullptr && !stopping_) {
+    LookOut();
+    if (jobs_.empty()) Sleep();
+    taken = TakeTask();
+  }
+  --looking_;
+  return taken;
+}
+
+void WorkerPool::LookOut() {
+  mutex_.unlock();
+  LookOutFor([&] { return has_jobs_.load(std::memory_order_relaxed); });
+  mutex_.lock();
+}
+
+void WorkerPool::Sleep() {
+  --looking_;
+  ++sleeping_;
+  while (wake_ups_ == 0 && !stopping_) woken_.Wait(mutex_);
+  --wake_ups_;
+}
+
+// A worker enters a job with a task in hand only, for the job's owner waits for
+// those inside.
+WorkerPool::TakenTask WorkerPool::TakeTask() {
+  while (!jobs_.empty()) {
+    Job* job = jobs_.front();
+    const int64_t index = job->TakeIndex();
+    if (index < job->work.tasks) {
+      job->helpers.fetch_add(1, std::memory_order_relaxed);
+      return {job, index};
+    }
+    jobs_.erase(jobs_.begin());
+  }
+  has_jobs_.store(false, std::memory_order_relaxed);
+  return {};
+}
+
+Tensor WorkerPool::BorrowScratch() {
+  MutexLock lock(mutex_);
+  if (idle_scratch_.empty()) return Tensor();
+  Tensor scratch = std::move(idle_scratch_.back());
+  idle_scratch_.pop_back();
+  return scratch;
 }
 
 void WorkerPool::ReturnScratch(Tensor scratch) {
-  const int64_t bytes = scratch.size_bytes();
-  if (bytes == 0 || bytes > kMaxKeptScratchBytes) return;
+  if (scratch.size_bytes() > kMaxKeptScratchBytes) return;
   MutexLock lock(mutex_);
   if (idle_scratch_.size() >= kMaxKeptScratchPerThread * static_cast<size_t>(threads_)) return;
   idle_scratch_.push_back(std::move(scratch));

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -17,14 +17,25 @@
 namespace tconv::server {
 
 // Runs the tasks of a computation on a fixed number of threads. The calling
-// thread takes part, so a pool of one starts no thread and a lone task never
-// waits for another thread to wake up. Thread-safe: many callers may share the
-// pool, their tasks are taken in order of arrival.
+// thread takes part, so a pool of one starts no thread, and waits for nobody
+// but the threads that are inside of its tasks. Thread-safe: many callers may
+// share the pool, their tasks are taken in order of arrival.
+//
+// A thread that has just worked looks out for more for a moment before it
+// sleeps: computations that follow each other closely need not wake it.
 //
 // Every thread that takes part lends its tasks a scratch memory of its own,
 // which the pool keeps for the next computation.
 class WorkerPool {
  public:
+  struct Work {
+    int64_t tasks = 0;
+    size_t scratch_bytes = 0;  // for each thread
+    // All tasks on one thread, roughly. The caller does alone what is done
+    // before another thread could help.
+    std::chrono::nanoseconds expected_time = std::chrono::nanoseconds::max();
+  };
+
   // Does task `index`. `scratch` is 64-byte aligned and not initialized.
   // REQUIRES: does not throw, and does not call Run().
   using Task = std::function<Status(int64_t index, std::byte* scratch)>;
@@ -38,31 +49,57 @@ class WorkerPool {
 
   int threads() const { return threads_; }
 
-  // Calls task(0) ... task(task_count - 1), each once, and returns when all are
+  // Calls task(0) ... task(work.tasks - 1), each once, and returns when all are
   // done. After an error the tasks not yet begun are left out and one of the
   // errors is returned. RESOURCE_EXHAUSTED without memory for the scratch.
-  Status Run(int64_t task_count, size_t scratch_bytes, const Task& task);
+  Status Run(const Work& work, const Task& task);
 
  private:
   struct Job;
 
   explicit WorkerPool(int threads) : threads_(threads) {}
 
+  // A task that a worker is about to do, if any.
+  struct TakenTask {
+    Job* job = nullptr;
+    int64_t index = 0;
+  };
+
+  // Lets the workers see the job.
+  void Offer(Job& job);
+  bool IsWorthWaking(const Job& job) TCONV_REQUIRES(mutex_);
+  // Returns when no worker is, or will be, inside of the job.
+  void Withdraw(Job& job);
+
   void WorkerLoop();
-  // Takes tasks of `job` until none is left.
-  Status TakeTasks(Job& job);
-  StatusOr<Tensor> BorrowScratch(size_t bytes);
+  // None when the pool ends.
+  TakenTask AwaitTask();
+  TakenTask TakeTask() TCONV_REQUIRES(mutex_);
+  // Waits for a job without sleeping, for a moment.
+  void LookOut() TCONV_REQUIRES(mutex_);
+  // Waits for Offer() to wake this thread, which makes it one that looks again.
+  void Sleep() TCONV_REQUIRES(mutex_);
+
+  Tensor BorrowScratch();
   void ReturnScratch(Tensor scratch);
 
   const int threads_;
   std::vector<std::thread> workers_;
 
   Mutex mutex_;
-  CondVar work_arrived_;
-  CondVar helper_left_;
-  std::list<Job*> jobs_ TCONV_GUARDED_BY(mutex_);  // that still have tasks to take
+  CondVar woken_;
+  CondVar job_left_;
+  std::vector<Job*> jobs_ TCONV_GUARDED_BY(mutex_);  // that may have tasks to take
+  std::chrono::steady_clock::time_point last_offer_ TCONV_GUARDED_BY(mutex_);
   bool stopping_ TCONV_GUARDED_BY(mutex_) = false;
+  // Workers that look out for jobs, those being woken among them, and workers
+  // that sleep. The others have tasks.
+  int looking_ TCONV_GUARDED_BY(mutex_) = 0;
+  int sleeping_ TCONV_GUARDED_BY(mutex_) = 0;
+  int wake_ups_ TCONV_GUARDED_BY(mutex_) = 0;  // that no worker has followed yet
   std::vector<Tensor> idle_scratch_ TCONV_GUARDED_BY(mutex_);
+  // Whether jobs_ has any, for those that look out without the mutex.
+  std::atomic<bool> has_jobs_ = false;
 };
 
 }  // namespace tconv::server

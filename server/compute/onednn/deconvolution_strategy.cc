@@ -1,3 +1,4 @@
+#include <chrono>
 #include <utility>
 
 #include "server/compute/onednn/compat.h"
@@ -70,6 +71,7 @@ class DeconvolutionPlan final : public ForwardPlan {
         dtype_(problem.dtype),
         data_format_(problem.data_format),
         batch_(problem.batch),
+        expected_time_(ExpectedTime(problem)),
         channels_(static_cast<size_t>(problem.out_channels)),
         positions_(static_cast<size_t>(problem.linear_shape().num_elements()) /
                    (static_cast<size_t>(problem.batch) * channels_)),
@@ -83,7 +85,7 @@ class DeconvolutionPlan final : public ForwardPlan {
   Status Execute(ConstTensorView src, TensorView dst) const override {
     const int64_t src_bytes = src.size_bytes() / batch_;
     const int64_t dst_bytes = dst.size_bytes() / batch_;
-    return pool_.Run(batch_, ScratchBytes(), [&](int64_t n, std::byte* scratch) {
+    return pool_.Run({batch_, ScratchBytes(), expected_time_}, [&](int64_t n, std::byte* scratch) {
       return CallOneDnn([&] {
         ExecuteImage(src.data + n * src_bytes, dst.data + n * dst_bytes, scratch);
         return OkStatus();
@@ -142,6 +144,7 @@ class DeconvolutionPlan final : public ForwardPlan {
   const DType dtype_;
   const DataFormat data_format_;
   const int64_t batch_;
+  const std::chrono::nanoseconds expected_time_;
   const size_t channels_;   // of the output
   const size_t positions_;  // of an output image
   const memory::desc src_desc_;

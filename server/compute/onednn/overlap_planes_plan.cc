@@ -55,7 +55,7 @@ class OverlapPlanesPlan final : public ForwardPlan {
   // `src` is of the type that is multiplied.
   Status ExecuteAsMultiplied(ConstTensorView src, TensorView dst) const {
     const auto tasks = static_cast<int64_t>(layout_.tasks.size());
-    return pool_.Run(problem_.batch * tasks, scratch_bytes_,
+    return pool_.Run({problem_.batch * tasks, scratch_bytes_, ExpectedTime(problem_)},
                      [&](int64_t index, std::byte* scratch) {
                        const int64_t image = index / tasks;
                        const OverlapTask& task = layout_.tasks[static_cast<size_t>(index % tasks)];

@@ -51,7 +51,7 @@ class PhaseConvPlan final : public ForwardPlan {
     const auto tiles = static_cast<int64_t>(tiles_.size());
     const int64_t image_sets = CeilDiv(problem_.batch, parts_.images_per_task);
     const int64_t gap_fills = has_gaps_ ? problem_.batch : 0;
-    return pool_.Run(image_sets * tiles + gap_fills, parts_.scratch_bytes,
+    return pool_.Run({image_sets * tiles + gap_fills, parts_.scratch_bytes, ExpectedTime(problem_)},
                      [&](int64_t task, std::byte* scratch) -> Status {
                        if (task >= image_sets * tiles) {
                          FillGaps(dst.data + (task - image_sets * tiles) * ImageBytes(dst));

@@ -19,6 +19,16 @@ constexpr int kPrimitiveCacheCapacity = 128;
 // The library counts extents in int; beyond this nothing has been tested.
 constexpr int64_t kMaxElements = int64_t{1} << 31;
 
+// What one thread of a current processor does in a nanosecond.
+constexpr double kMultiplicationsPerNanosecond = 40;
+constexpr double kConversionsPerNanosecond = 4;
+
+std::chrono::nanoseconds AtRate(double operations, double operations_per_nanosecond) {
+  constexpr double kLongest = 1e18;
+  return std::chrono::nanoseconds(
+      static_cast<int64_t>(std::min(operations / operations_per_nanosecond, kLongest)));
+}
+
 StatusOr<Tensor> AllocateBytes(size_t bytes) {
   return Tensor::Allocate(DType::kFloat32,
                           Shape{static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float))});
@@ -100,23 +110,33 @@ DType MultipliedAs(DType dtype) {
   return dtype == DType::kBFloat16 && IsBFloat16Faster() ? DType::kBFloat16 : DType::kFloat32;
 }
 
+std::chrono::nanoseconds ExpectedTime(const DeconvProblem& problem) {
+  double multiplications = static_cast<double>(problem.src_shape().num_elements()) *
+                           static_cast<double>(problem.out_channels);
+  for (const AxisGeometry& axis : problem.axes) multiplications *= static_cast<double>(axis.kernel);
+  return AtRate(multiplications, kMultiplicationsPerNanosecond);
+}
+
 StatusOr<Tensor> ConvertImages(WorkerPool& pool, ConstTensorView images, int64_t batch,
                                DType dtype) {
   TCONV_ASSIGN_OR_RETURN(Tensor converted, Tensor::Allocate(dtype, images.shape));
   const Shape image = {images.shape.num_elements() / batch};
   const TensorView out = converted.mutable_view();
-  TCONV_RETURN_IF_ERROR(pool.Run(batch, 0, [&](int64_t n, std::byte*) {
-    const std::byte* from = images.data + n * images.size_bytes() / batch;
-    std::byte* to = out.data + n * out.size_bytes() / batch;
-    if (images.dtype == DType::kBFloat16 && dtype == DType::kFloat32) {
-      WeaveKernelsForThisCpu().widen(reinterpret_cast<const BFloat16*>(from),
-                                     static_cast<size_t>(image.num_elements()),
-                                     reinterpret_cast<float*>(to));
-    } else {
-      Convert({images.dtype, image, from}, {dtype, image, to});
-    }
-    return OkStatus();
-  }));
+  const auto expected_time =
+      AtRate(static_cast<double>(images.shape.num_elements()), kConversionsPerNanosecond);
+  TCONV_RETURN_IF_ERROR(
+      pool.Run({.tasks = batch, .expected_time = expected_time}, [&](int64_t n, std::byte*) {
+        const std::byte* from = images.data + n * images.size_bytes() / batch;
+        std::byte* to = out.data + n * out.size_bytes() / batch;
+        if (images.dtype == DType::kBFloat16 && dtype == DType::kFloat32) {
+          WeaveKernelsForThisCpu().widen(reinterpret_cast<const BFloat16*>(from),
+                                         static_cast<size_t>(image.num_elements()),
+                                         reinterpret_cast<float*>(to));
+        } else {
+          Convert({images.dtype, image, from}, {dtype, image, to});
+        }
+        return OkStatus();
+      }));
   return converted;
 }
 

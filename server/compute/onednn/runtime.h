@@ -2,6 +2,7 @@
 // of primitives, and the way from exceptions to Status.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <unordered_map>
@@ -82,6 +83,9 @@ dnnl::memory::data_type OneDnnTypeOf(DType dtype);
 // CPUs where that is faster, else float32, which holds every value of the 16-bit
 // types. Sums are float32. REQUIRES: dtype is not float64.
 DType MultipliedAs(DType dtype);
+
+// Of a plan for `problem` on one thread; of its order of magnitude.
+std::chrono::nanoseconds ExpectedTime(const DeconvProblem& problem);
 
 // `batch` images in another type, converted on the pool. RESOURCE_EXHAUSTED
 // without memory.

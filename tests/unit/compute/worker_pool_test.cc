@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
+#include <latch>
+#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
@@ -25,7 +28,7 @@ INSTANTIATE_TEST_SUITE_P(Threads, WorkerPoolTest, ::testing::Values(1, 2, 5));
 
 TEST_P(WorkerPoolTest, DoesEveryTaskOnce) {
   std::vector<std::atomic<int>> done(1000);
-  EXPECT_THAT(pool_->Run(1000, 0,
+  EXPECT_THAT(pool_->Run({.tasks = 1000},
                          [&](int64_t i, std::byte*) {
                            ++done[static_cast<size_t>(i)];
                            return OkStatus();
@@ -35,13 +38,14 @@ TEST_P(WorkerPoolTest, DoesEveryTaskOnce) {
 }
 
 TEST_P(WorkerPoolTest, DoesNothingWithoutTasks) {
-  EXPECT_THAT(pool_->Run(0, 0, [](int64_t, std::byte*) { return absl::InternalError("called"); }),
-              IsOk());
+  EXPECT_THAT(
+      pool_->Run({.tasks = 0}, [](int64_t, std::byte*) { return absl::InternalError("called"); }),
+      IsOk());
 }
 
 TEST_P(WorkerPoolTest, StopsAtAnErrorAndReturnsIt) {
   std::atomic<int> done = 0;
-  EXPECT_THAT(pool_->Run(100'000, 0,
+  EXPECT_THAT(pool_->Run({.tasks = 100'000},
                          [&](int64_t i, std::byte*) {
                            ++done;
                            return i == 3 ? absl::DataLossError("3") : OkStatus();
@@ -52,7 +56,7 @@ TEST_P(WorkerPoolTest, StopsAtAnErrorAndReturnsIt) {
 
 TEST_P(WorkerPoolTest, LendsEachRunningTaskItsOwnAlignedScratch) {
   constexpr size_t kBytes = 1000;
-  EXPECT_THAT(pool_->Run(200, kBytes,
+  EXPECT_THAT(pool_->Run({.tasks = 200, .scratch_bytes = kBytes},
                          [&](int64_t i, std::byte* scratch) -> Status {
                            if (reinterpret_cast<uintptr_t>(scratch) % Tensor::kAlignment != 0) {
                              return absl::InternalError("not aligned");
@@ -70,7 +74,8 @@ TEST_P(WorkerPoolTest, LendsEachRunningTaskItsOwnAlignedScratch) {
 }
 
 TEST_P(WorkerPoolTest, ReportsThatThereIsNoMemoryForScratch) {
-  EXPECT_THAT(pool_->Run(4, size_t{1} << 55, [](int64_t, std::byte*) { return OkStatus(); }),
+  EXPECT_THAT(pool_->Run({.tasks = 4, .scratch_bytes = size_t{1} << 55},
+                         [](int64_t, std::byte*) { return OkStatus(); }),
               StatusIs(StatusCode::kResourceExhausted));
 }
 
@@ -80,7 +85,7 @@ TEST_P(WorkerPoolTest, ServesManyCallersAtOnce) {
   for (int caller = 0; caller < 8; ++caller) {
     callers.emplace_back([&] {
       for (int round = 0; round < 50; ++round) {
-        EXPECT_THAT(pool_->Run(20, 64,
+        EXPECT_THAT(pool_->Run({.tasks = 20, .scratch_bytes = 64},
                                [&](int64_t, std::byte*) {
                                  ++done;
                                  return OkStatus();
@@ -93,16 +98,94 @@ TEST_P(WorkerPoolTest, ServesManyCallersAtOnce) {
   EXPECT_EQ(done, 8 * 50 * 20);
 }
 
+TEST(SharedWorkerPoolTest, TasksRunOnAllThreadsAtOnce) {
+  constexpr int kThreads = 3;
+  const auto pool = WorkerPool::Make(kThreads).value();
+  for (int round = 0; round < 100; ++round) {
+    std::latch all_are_running(kThreads);
+    EXPECT_THAT(pool->Run({.tasks = kThreads},
+                          [&](int64_t, std::byte*) {
+                            all_are_running.arrive_and_wait();
+                            return OkStatus();
+                          }),
+                IsOk());
+  }
+}
+
+TEST(SharedWorkerPoolTest, WorkersThatSleepAreWoken) {
+  const auto pool = WorkerPool::Make(2).value();
+  for (int round = 0; round < 20; ++round) {
+    // Long enough for the worker to give up looking.
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+    while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    std::latch both_are_running(2);
+    EXPECT_THAT(pool->Run({.tasks = 2},
+                          [&](int64_t, std::byte*) {
+                            both_are_running.arrive_and_wait();
+                            return OkStatus();
+                          }),
+                IsOk());
+  }
+}
+
+TEST(SharedWorkerPoolTest, ReturnsTheErrorOfAnotherThread) {
+  const auto pool = WorkerPool::Make(2).value();
+  const auto caller = std::this_thread::get_id();
+  std::latch worker_failed(1);
+  EXPECT_THAT(pool->Run({.tasks = 2},
+                        [&](int64_t, std::byte*) {
+                          if (std::this_thread::get_id() == caller) {
+                            worker_failed.wait();
+                            return OkStatus();
+                          }
+                          worker_failed.count_down();
+                          return absl::DataLossError("on the worker");
+                        }),
+              StatusIs(StatusCode::kDataLoss));
+}
+
+TEST(SharedWorkerPoolTest, CallersDoNotWaitForWorkersThatAreBusyElsewhere) {
+  const auto pool = WorkerPool::Make(2).value();
+  std::latch all_are_busy(3);
+  std::latch may_end(1);
+  std::thread other_caller([&] {
+    EXPECT_THAT(pool->Run({.tasks = 2},
+                          [&](int64_t, std::byte*) {
+                            all_are_busy.count_down();
+                            may_end.wait();
+                            return OkStatus();
+                          }),
+                IsOk());
+  });
+  all_are_busy.arrive_and_wait();
+  EXPECT_THAT(pool->Run({.tasks = 10}, [](int64_t, std::byte*) { return OkStatus(); }), IsOk());
+  may_end.count_down();
+  other_caller.join();
+}
+
+// The threads that `work` runs on.
+std::set<std::thread::id> ThreadsOf(WorkerPool& pool, const WorkerPool::Work& work) {
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  EXPECT_THAT(pool.Run(work,
+                       [&](int64_t, std::byte*) {
+                         const std::lock_guard lock(mutex);
+                         threads.insert(std::this_thread::get_id());
+                         return OkStatus();
+                       }),
+              IsOk());
+  return threads;
+}
+
+TEST(SharedWorkerPoolTest, TheCallerDoesShortWorkAlone) {
+  const auto pool = WorkerPool::Make(2).value();
+  EXPECT_EQ(ThreadsOf(*pool, {.tasks = 1000, .expected_time = std::chrono::microseconds(1)}),
+            std::set<std::thread::id>{std::this_thread::get_id()});
+}
+
 TEST(WorkerPoolMakeTest, APoolOfOneWorksOnTheCallersThread) {
   const auto pool = WorkerPool::Make(1).value();
-  std::set<std::thread::id> threads;
-  EXPECT_THAT(pool->Run(10, 0,
-                        [&](int64_t, std::byte*) {
-                          threads.insert(std::this_thread::get_id());
-                          return OkStatus();
-                        }),
-              IsOk());
-  EXPECT_EQ(threads, std::set<std::thread::id>{std::this_thread::get_id()});
+  EXPECT_EQ(ThreadsOf(*pool, {.tasks = 10}), std::set<std::thread::id>{std::this_thread::get_id()});
 }
 
 TEST(WorkerPoolMakeTest, RefusesLessThanOneThread) {
