@@ -114,13 +114,11 @@ class DeconvolutionPlan final : public ForwardPlan {
       sums = scratch + RoundUpToAlignment(src_desc_.get_size());
       scratch = sums + RoundUpToAlignment(dst_desc_.get_size());
     }
-    const dnnl::engine& engine = runtime_->engine();
-    deconvolution_.Execute(
-        engine,
-        {{DNNL_ARG_SRC, ReadOnlyMemory(src_desc_, engine, src)},
-         {DNNL_ARG_WEIGHTS, ReadOnlyMemory(weights_desc_, engine, packed_weights_.view().data)},
-         {DNNL_ARG_DST, memory(dst_desc_, engine, sums)}},
-        scratch);
+    deconvolution_.Execute(runtime_->engine(),
+                           {{DNNL_ARG_SRC, src_desc_, src},
+                            {DNNL_ARG_WEIGHTS, weights_desc_, packed_weights_.view().data},
+                            {DNNL_ARG_DST, dst_desc_, sums}},
+                           scratch);
     FinishImage(reinterpret_cast<float*>(sums), dst);
   }
 

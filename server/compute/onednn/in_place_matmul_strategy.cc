@@ -91,11 +91,10 @@ class InPlaceMatmulPlan final : public ForwardPlan {
 
   void Multiply(const PackedWeights& tap, const std::byte* src, std::byte* dst,
                 std::byte* scratch) const {
-    const dnnl::engine& engine = runtime_->engine();
-    product_.Execute(engine,
-                     {{DNNL_ARG_SRC, ReadOnlyMemory(src_desc_, engine, src)},
-                      {DNNL_ARG_WEIGHTS, ReadOnlyMemory(tap.desc, engine, tap.data.view().data)},
-                      {DNNL_ARG_DST, memory(dst_desc_, engine, dst)}},
+    product_.Execute(runtime_->engine(),
+                     {{DNNL_ARG_SRC, src_desc_, src},
+                      {DNNL_ARG_WEIGHTS, tap.desc, tap.data.view().data},
+                      {DNNL_ARG_DST, dst_desc_, dst}},
                      scratch);
   }
 

@@ -11,8 +11,6 @@
 namespace tconv::server {
 namespace {
 
-using dnnl::memory;
-
 // The kernels of the weave may touch so many floats beyond a buffer.
 constexpr size_t kSlackBytes = 64;
 // Blocks of so many values fill vectors when they are finished one by one.
@@ -137,12 +135,11 @@ class OverlapBlocksPlan final : public ForwardPlan {
     const BlockProduct& product = parts_.products.at({task.filters, positions});
     const PackedWeights& weights = *parts_.weights.at(task.first_filter);
     const int64_t first = InputIndex(image, inputs[0].begin, inputs[1].begin, inputs[2].begin);
-    const dnnl::engine& engine = runtime_->engine();
     product.primitive.Execute(
-        engine,
-        {{DNNL_ARG_SRC, ReadOnlyMemory(product.src_desc, engine, src + InputBytes(first))},
-         {DNNL_ARG_WEIGHTS, ReadOnlyMemory(weights.desc, engine, weights.data.view().data)},
-         {DNNL_ARG_DST, memory(product.sums_desc, engine, work.tiles[slot])}},
+        runtime_->engine(),
+        {{DNNL_ARG_SRC, product.src_desc, src + InputBytes(first)},
+         {DNNL_ARG_WEIGHTS, weights.desc, weights.data.view().data},
+         {DNNL_ARG_DST, product.sums_desc, work.tiles[slot]}},
         work.scratchpad);
   }
 

@@ -8,8 +8,6 @@
 namespace tconv::server {
 namespace {
 
-using dnnl::memory;
-
 class OverlapPlanesPlan final : public ForwardPlan {
  public:
   OverlapPlanesPlan(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool,
@@ -124,14 +122,11 @@ class OverlapPlanesPlan final : public ForwardPlan {
     const auto element_bytes = static_cast<int64_t>(SizeOf(multiplied_as_));
     const ConstTensorView kernel =
         packed_ != nullptr ? packed_->data.view() : weights_->kernel.view();
-    const dnnl::engine& engine = runtime_->engine();
     product.primitive.Execute(
-        engine,
-        {{DNNL_ARG_SRC,
-          ReadOnlyMemory(product.kernel_desc, engine, kernel.data + kernel_offset * element_bytes)},
-         {DNNL_ARG_WEIGHTS,
-          ReadOnlyMemory(product.src_desc, engine, src + first_position * element_bytes)},
-         {DNNL_ARG_DST, memory(product.sums_desc, engine, sums)}},
+        runtime_->engine(),
+        {{DNNL_ARG_SRC, product.kernel_desc, kernel.data + kernel_offset * element_bytes},
+         {DNNL_ARG_WEIGHTS, product.src_desc, src + first_position * element_bytes},
+         {DNNL_ARG_DST, product.sums_desc, sums}},
         scratchpad);
   }
 

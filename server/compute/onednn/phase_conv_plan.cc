@@ -8,8 +8,6 @@
 namespace tconv::server {
 namespace {
 
-using dnnl::memory;
-
 class PhaseConvPlan final : public ForwardPlan {
  public:
   PhaseConvPlan(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool,
@@ -81,13 +79,11 @@ class PhaseConvPlan final : public ForwardPlan {
     const std::byte* tile_src =
         src.data + first_image * ImageBytes(src) + tile.first_input * input_row_bytes;
     const size_t sums_bytes = tile_convolution.dst_desc.get_size();
-    const dnnl::engine& engine = runtime_->engine();
     tile_convolution.primitive.Execute(
-        engine,
-        {{DNNL_ARG_SRC, ReadOnlyMemory(tile_convolution.src_desc, engine, tile_src)},
-         {DNNL_ARG_WEIGHTS,
-          ReadOnlyMemory(convolution.weights->desc, engine, convolution.weights->data.view().data)},
-         {DNNL_ARG_DST, memory(tile_convolution.dst_desc, engine, scratch)}},
+        runtime_->engine(),
+        {{DNNL_ARG_SRC, tile_convolution.src_desc, tile_src},
+         {DNNL_ARG_WEIGHTS, convolution.weights->desc, convolution.weights->data.view().data},
+         {DNNL_ARG_DST, tile_convolution.dst_desc, scratch}},
         scratch + RoundUpToAlignment(sums_bytes));
 
     const auto* sums = reinterpret_cast<const float*>(scratch);

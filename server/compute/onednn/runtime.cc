@@ -16,6 +16,9 @@ namespace {
 // would count.
 constexpr int kPrimitiveCacheCapacity = 128;
 
+// Some kilobytes each, for every primitive of every plan.
+constexpr size_t kMaxIdleCalls = 16;
+
 // The library counts extents in int; beyond this nothing has been tested.
 constexpr int64_t kMaxElements = int64_t{1} << 31;
 
@@ -75,15 +78,49 @@ Status OneDnnErrorInFlight() {
   }
 }
 
+void SharedPrimitive::Call::Add(const dnnl::engine& engine, const PrimitiveArgument& argument) {
+  // The library has no type for memory that is only read.
+  memories.emplace_back(argument.desc, engine, const_cast<void*>(argument.data));
+  arguments.push_back({argument.name, memories.back().get()});
+}
+
 void SharedPrimitive::Execute(const dnnl::engine& engine,
-                              std::unordered_map<int, dnnl::memory> arguments,
+                              std::initializer_list<PrimitiveArgument> arguments,
                               std::byte* scratchpad) const {
-  if (scratchpad_bytes() > 0) {
-    arguments.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(scratchpad_desc_, engine, scratchpad));
+  std::unique_ptr<Call> call = TakeIdleCall();
+  if (call == nullptr) {
+    call = std::make_unique<Call>(engine);
+    for (const PrimitiveArgument& argument : arguments) call->Add(engine, argument);
+    if (scratchpad_bytes() > 0) {
+      call->Add(engine, {DNNL_ARG_SCRATCHPAD, scratchpad_desc_, scratchpad});
+    }
+  } else {
+    const auto set = [](const dnnl::memory& memory, const void* data) {
+      if (memory.get_data_handle() != data) memory.set_data_handle(const_cast<void*>(data));
+    };
+    auto memory = call->memories.begin();
+    for (const PrimitiveArgument& argument : arguments) set(*memory++, argument.data);
+    if (scratchpad_bytes() > 0) set(*memory, scratchpad);
   }
-  dnnl::stream stream(engine);
-  primitive_.execute(stream, arguments);
-  stream.wait();
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(primitive_.get(), call->stream.get(),
+                             static_cast<int>(call->arguments.size()), call->arguments.data()),
+      "could not execute a primitive");
+  call->stream.wait();
+  KeepIdleCall(std::move(call));
+}
+
+std::unique_ptr<SharedPrimitive::Call> SharedPrimitive::TakeIdleCall() const {
+  MutexLock lock(idle_calls_->mutex);
+  if (idle_calls_->calls.empty()) return nullptr;
+  std::unique_ptr<Call> call = std::move(idle_calls_->calls.back());
+  idle_calls_->calls.pop_back();
+  return call;
+}
+
+void SharedPrimitive::KeepIdleCall(std::unique_ptr<Call> call) const {
+  MutexLock lock(idle_calls_->mutex);
+  if (idle_calls_->calls.size() < kMaxIdleCalls) idle_calls_->calls.push_back(std::move(call));
 }
 
 dnnl::primitive_attr ScratchpadFromCaller() {
@@ -158,11 +195,6 @@ Status FitsOneDnn(const DeconvProblem& problem) {
   return OkStatus();
 }
 
-dnnl::memory ReadOnlyMemory(const dnnl::memory::desc& desc, const dnnl::engine& engine,
-                            const void* data) {
-  return dnnl::memory(desc, engine, const_cast<void*>(data));
-}
-
 StatusOr<std::shared_ptr<const OneDnnRuntime>> OneDnnRuntime::Make() {
   std::shared_ptr<const OneDnnRuntime> runtime;
   TCONV_RETURN_IF_ERROR(CallOneDnn([&] {
@@ -180,8 +212,7 @@ StatusOr<Tensor> OneDnnRuntime::Reordered(const void* data, const dnnl::memory::
   TCONV_ASSIGN_OR_RETURN(Tensor copy, AllocateBytes(to.get_size()));
   TCONV_ASSIGN_OR_RETURN(Tensor scratchpad, AllocateBytes(reorder.scratchpad_bytes()));
   reorder.Execute(engine_,
-                  {{DNNL_ARG_FROM, ReadOnlyMemory(from, engine_, data)},
-                   {DNNL_ARG_TO, dnnl::memory(to, engine_, copy.mutable_view().data)}},
+                  {{DNNL_ARG_FROM, from, data}, {DNNL_ARG_TO, to, copy.mutable_view().data}},
                   scratchpad.mutable_view().data);
   return copy;
 }

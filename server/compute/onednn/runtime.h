@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/compute/worker_pool.h"
 #include "server/layer/geometry.h"
@@ -48,6 +50,13 @@ Status CallOneDnn(Body&& body) {
   }
 }
 
+// An argument of a primitive, in memory that somebody else owns.
+struct PrimitiveArgument {
+  int name;  // DNNL_ARG_...
+  const dnnl::memory::desc& desc;
+  const void* data;  // written to when the primitive writes this argument
+};
+
 // A primitive that many threads may run at once. The library would keep one
 // scratchpad inside the primitive, which they would overwrite for each other;
 // here every call brings its own.
@@ -59,19 +68,41 @@ class SharedPrimitive {
   // Throws dnnl::error. REQUIRES: the descriptor has ScratchpadFromCaller().
   template <typename PrimitiveDesc>
   explicit SharedPrimitive(const PrimitiveDesc& desc)
-      : primitive_(desc.get()), scratchpad_desc_(desc.scratchpad_desc()) {}
+      : primitive_(desc.get()),
+        scratchpad_desc_(desc.scratchpad_desc()),
+        idle_calls_(std::make_unique<IdleCalls>()) {}
 
   bool is_empty() const { return !primitive_; }
   size_t scratchpad_bytes() const { return scratchpad_desc_.get_size(); }
 
   // Runs to the end on this thread. `scratchpad` holds scratchpad_bytes(),
-  // 64-byte aligned. Throws dnnl::error.
-  void Execute(const dnnl::engine& engine, std::unordered_map<int, dnnl::memory> arguments,
+  // 64-byte aligned. Throws dnnl::error. REQUIRES: the names, descriptors and
+  // order of the arguments, and the engine, are the same in all calls.
+  void Execute(const dnnl::engine& engine, std::initializer_list<PrimitiveArgument> arguments,
                std::byte* scratchpad) const;
 
  private:
+  // The library's objects for one call at a time. To make them takes longer
+  // than a small primitive runs, so they are kept.
+  struct Call {
+    explicit Call(const dnnl::engine& engine) : stream(engine) {}
+    void Add(const dnnl::engine& engine, const PrimitiveArgument& argument);
+
+    dnnl::stream stream;
+    std::vector<dnnl::memory> memories;
+    std::vector<dnnl_exec_arg_t> arguments;  // refer to the memories
+  };
+  struct IdleCalls {
+    Mutex mutex;
+    std::vector<std::unique_ptr<Call>> calls TCONV_GUARDED_BY(mutex);
+  };
+
+  std::unique_ptr<Call> TakeIdleCall() const;
+  void KeepIdleCall(std::unique_ptr<Call> call) const;
+
   dnnl::primitive primitive_;
   dnnl::memory::desc scratchpad_desc_;
+  std::unique_ptr<IdleCalls> idle_calls_;
 };
 
 // The attributes of every primitive of this project.
@@ -103,11 +134,6 @@ inline constexpr int64_t kPrimitiveBytes = 128 << 10;
 inline size_t RoundUpToAlignment(size_t bytes) {
   return (bytes + Tensor::kAlignment - 1) / Tensor::kAlignment * Tensor::kAlignment;
 }
-
-// Memory that somebody else owns, as an argument that is only read. oneDNN has
-// no type for that.
-dnnl::memory ReadOnlyMemory(const dnnl::memory::desc& desc, const dnnl::engine& engine,
-                            const void* data);
 
 // The engine, for the whole process. Immutable, thread-safe.
 class OneDnnRuntime {
