@@ -44,8 +44,8 @@ struct TensorView {
   }
 };
 
-// Owns its elements, aligned to kAlignment. Movable, not copyable: copying
-// megabytes is said by name.
+// Owns its elements, aligned to kAlignment; large tensors lie on huge pages where
+// the system has them. Movable, not copyable: copying megabytes is said by name.
 class Tensor {
  public:
   static constexpr size_t kAlignment = 64;
@@ -66,12 +66,13 @@ class Tensor {
 
  private:
   struct Free {
+    size_t alignment;
     void operator()(std::byte* data) const;
   };
 
   DType dtype_ = DType::kFloat32;
   Shape shape_;
-  std::unique_ptr<std::byte[], Free> data_;
+  std::unique_ptr<std::byte[], Free> data_{nullptr, Free{kAlignment}};
 };
 
 // dst = src in the type of dst; narrowing rounds to nearest even, from float64

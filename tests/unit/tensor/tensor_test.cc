@@ -30,6 +30,26 @@ TEST(TensorTest, AllocatesAlignedMemory) {
   }
 }
 
+TEST(TensorTest, LargeTensorsBeginOnAHugePage) {
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  for (const int64_t bytes : {4 << 20, (4 << 20) + 1, 33 << 20}) {
+    Tensor tensor = *Tensor::Allocate(DType::kBFloat16, Shape({(bytes + 1) / 2}));
+    const TensorView view = tensor.mutable_view();
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(view.data) % kHugePage, 0u) << bytes;
+    std::memset(view.data, 1, static_cast<size_t>(view.size_bytes()));
+    const Tensor moved = std::move(tensor);
+    EXPECT_EQ(moved.view().data[view.size_bytes() - 1], std::byte{1});
+  }
+}
+
+TEST(TensorTest, ATensorMayChangeFromLargeToSmall) {
+  Tensor tensor = *Tensor::Allocate(DType::kFloat64, Shape({1 << 20}));
+  tensor = *Tensor::Allocate(DType::kFloat64, Shape({1}));
+  EXPECT_EQ(tensor.size_bytes(), 8);
+  tensor = *Tensor::Allocate(DType::kFloat64, Shape({1 << 20}));
+  EXPECT_EQ(tensor.size_bytes(), 8 << 20);
+}
+
 TEST(TensorTest, SaysWhenThereIsNoMemory) {
   EXPECT_THAT(Tensor::Allocate(DType::kFloat64, Shape({int64_t{1} << 59})),
               StatusIs(StatusCode::kResourceExhausted));
