@@ -121,7 +121,8 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
                   "Threads that compute; 0: the processors that the process may use");
   adder.Add("strategy", options.strategy, "Only this way to compute, or auto")->type_name("NAME");
   adder.AddSize("plan-cache-bytes", options.plan_cache_bytes, 0, kMaxBytes,
-                "Memory for compiled plans, least recently used ones go first");
+                "Memory for compiled plans and their packed weights, least recently used ones go "
+                "first");
 
   adder.BeginGroup("Limits of calls");
   adder.AddNumber("handler-threads", options.admission.handler_threads, 0, kMaxThreads,

@@ -10,13 +10,15 @@
 #include <vector>
 
 #include "server/base/mutex.h"
+#include "server/base/shared_part.h"
 #include "server/base/status.h"
 
 namespace tconv::server {
 
 // Maps keys to shared immutable values that are built when first asked for.
 // When the values held exceed the capacity, those used least recently are
-// forgotten; they live on until their last user lets go. Thread-safe.
+// forgotten; they live on until their last user lets go. A part that several
+// values share counts once, as long as one of them is held. Thread-safe.
 template <typename Key, typename Value, typename Hash = std::hash<Key>>
 class LruMap {
  public:
@@ -24,7 +26,9 @@ class LruMap {
 
   struct Built {
     ValuePtr value;
-    int64_t bytes = 0;
+    int64_t bytes = 0;  // without its parts
+    // That live as long as the value, at least; each named once.
+    std::vector<SharedPart> parts = {};
   };
 
   // `on_forget`, if any, hears of every value that was kept and is no more,
@@ -37,7 +41,8 @@ class LruMap {
   // The value of `key`, made by `build` (a StatusOr<Built>(), called without a
   // lock) when there is none. Callers that ask for a key under construction
   // wait and share the result, be it an error. Errors are not kept, neither are
-  // values larger than the capacity. REQUIRES: `build` does not throw.
+  // values larger than the capacity, all parts included. REQUIRES: `build` does
+  // not throw.
   template <typename Build>
   StatusOr<ValuePtr> GetOrBuild(const Key& key, Build&& build) {
     std::shared_ptr<Construction> construction;
@@ -120,7 +125,7 @@ class LruMap {
     MutexLock lock(mutex_);
     if (built.ok()) {
       construction.result = built->value;
-      if (construction.keep && built->bytes <= capacity_bytes_) {
+      if (construction.keep && TotalBytes(*built) <= capacity_bytes_) {
         Keep(key, *std::move(built), forgotten);
       }
     } else {
@@ -133,8 +138,17 @@ class LruMap {
     return result;
   }
 
+  static int64_t TotalBytes(const Built& built) {
+    int64_t bytes = built.bytes;
+    for (const SharedPart& part : built.parts) bytes += part.bytes;
+    return bytes;
+  }
+
   void Keep(const Key& key, Built built, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
     bytes_held_ += built.bytes;
+    for (const SharedPart& part : built.parts) {
+      if (++part_holders_[part.identity] == 1) bytes_held_ += part.bytes;
+    }
     entries_.push_front({key, std::move(built)});
     index_.emplace(key, entries_.begin());
     while (bytes_held_ > capacity_bytes_) Forget(std::prev(entries_.end()), forgotten);
@@ -142,6 +156,12 @@ class LruMap {
 
   void Forget(typename Entries::iterator entry, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
     bytes_held_ -= entry->built.bytes;
+    for (const SharedPart& part : entry->built.parts) {
+      const auto holders = part_holders_.find(part.identity);
+      if (--holders->second > 0) continue;
+      bytes_held_ -= part.bytes;
+      part_holders_.erase(holders);
+    }
     forgotten.values.push_back(std::move(entry->built.value));
     index_.erase(entry->key);
     entries_.erase(entry);
@@ -155,6 +175,8 @@ class LruMap {
   std::unordered_map<Key, typename Entries::iterator, Hash> index_ TCONV_GUARDED_BY(mutex_);
   std::unordered_map<Key, std::shared_ptr<Construction>, Hash> constructions_
       TCONV_GUARDED_BY(mutex_);
+  // How often the entries name each part.
+  std::unordered_map<const void*, int64_t> part_holders_ TCONV_GUARDED_BY(mutex_);
   int64_t bytes_held_ TCONV_GUARDED_BY(mutex_) = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "server/compute/compile_plan.h"
 
 #include <utility>
+#include <vector>
 
 namespace tconv::server {
 namespace {
@@ -36,6 +37,7 @@ class AxisActivationPlan final : public ForwardPlan {
   }
 
   int64_t bytes_held() const override { return linear_->bytes_held(); }
+  std::vector<SharedPart> shared_parts() const override { return linear_->shared_parts(); }
 
  private:
   const Activation activation_;

@@ -29,7 +29,8 @@ StatusOr<PlanCache::Plans::Built> PlanCache::Compile(
   auto cached = std::make_shared<const CachedPlan>(
       CachedPlan{problem, std::move(choice.verdicts), std::move(plan)});
   const auto bytes = cached->plan->bytes_held() + static_cast<int64_t>(sizeof(CachedPlan));
-  return Plans::Built{std::move(cached), bytes};
+  std::vector<SharedPart> parts = cached->plan->shared_parts();
+  return Plans::Built{std::move(cached), bytes, std::move(parts)};
 }
 
 std::vector<std::shared_ptr<const CachedPlan>> PlanCache::PlansOf(const Weights& weights) const {

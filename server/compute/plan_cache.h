@@ -18,10 +18,10 @@ struct CachedPlan {
   std::shared_ptr<const ForwardPlan> plan;
 };
 
-// Maps (weights, problem) to a compiled plan. Bounded in bytes: the least
-// recently used plans go first; a plan larger than the bound is returned and
-// not kept. Callers that ask for the same missing plan wait for one
-// compilation. Thread-safe.
+// Maps (weights, problem) to a compiled plan. Bounded in bytes, packed weights
+// included, which count once for all plans that share them: the least recently
+// used plans go first; a plan larger than the bound is returned and not kept. Callers that ask for
+// the same missing plan wait for one compilation. Thread-safe.
 class PlanCache {
  public:
   // `planner` must outlive the cache.

@@ -48,6 +48,7 @@ class ReferencePlan final : public ForwardPlan {
   }
 
   int64_t bytes_held() const override { return kernel_.view().size_bytes(); }
+  std::vector<SharedPart> shared_parts() const override { return {}; }
 
  private:
   // z = transposed_convolution(x, kernel)

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
+#include "server/base/shared_part.h"
 #include "server/base/status.h"
 #include "server/layer/geometry.h"
 #include "server/layer/weights.h"
@@ -26,6 +28,10 @@ class ForwardPlan {
 
   // Memory that this plan holds and shares with no other, in bytes.
   virtual int64_t bytes_held() const = 0;
+
+  // Memory that this plan holds and other plans may hold as well, each part
+  // named once.
+  virtual std::vector<SharedPart> shared_parts() const = 0;
 };
 
 // One way to compute. Stateless; safe on many threads at once.

@@ -1,5 +1,6 @@
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "server/compute/onednn/compat.h"
 #include "server/compute/onednn/runtime.h"
@@ -94,6 +95,7 @@ class DeconvolutionPlan final : public ForwardPlan {
   }
 
   int64_t bytes_held() const override { return packed_weights_.size_bytes() + kPrimitiveBytes; }
+  std::vector<SharedPart> shared_parts() const override { return {}; }
 
  private:
   bool is_narrow() const { return dtype_ != DType::kFloat32; }

@@ -49,6 +49,8 @@ class OverlapPlanesPlan final : public ForwardPlan {
     return static_cast<int64_t>(products_.size()) * kPrimitiveBytes;
   }
 
+  std::vector<SharedPart> shared_parts() const override { return {AsSharedPart(packed_)}; }
+
  private:
   // `src` is of the type that is multiplied.
   Status ExecuteAsMultiplied(ConstTensorView src, TensorView dst) const {

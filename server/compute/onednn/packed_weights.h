@@ -8,6 +8,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "server/base/mutex.h"
+#include "server/base/shared_part.h"
 #include "server/layer/weights.h"
 #include "server/tensor/tensor.h"
 
@@ -17,6 +18,11 @@ struct PackedWeights {
   Tensor data;
   dnnl::memory::desc desc;
 };
+
+// Null is a part of no bytes.
+inline SharedPart AsSharedPart(const std::shared_ptr<const PackedWeights>& weights) {
+  return {weights.get(), weights == nullptr ? 0 : weights->data.size_bytes()};
+}
 
 // Finds the packed form of a part of some weights again, as long as a plan
 // holds it: all shapes of a layer version share one copy. `Part` says which

@@ -38,6 +38,14 @@ class PhaseConvPlan final : public ForwardPlan {
     return static_cast<int64_t>(parts_.tile_convolutions.size()) * kPrimitiveBytes;
   }
 
+  std::vector<SharedPart> shared_parts() const override {
+    std::vector<SharedPart> parts;
+    for (const PhaseConvolution& convolution : parts_.convolutions) {
+      parts.push_back(AsSharedPart(convolution.weights));
+    }
+    return parts;
+  }
+
  private:
   struct TileIndex {
     size_t convolution;

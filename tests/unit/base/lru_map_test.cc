@@ -21,11 +21,12 @@ class LruMapTest : public ::testing::Test {
  protected:
   using Map = LruMap<std::string, std::string>;
 
-  // Asks for `key`; a missing value takes `bytes`.
-  std::string Get(const std::string& key, int64_t bytes = 10) {
+  // Asks for `key`; a missing value takes `bytes`, and its parts.
+  std::string Get(const std::string& key, int64_t bytes = 10,
+                  const std::vector<SharedPart>& parts = {}) {
     return **map_.GetOrBuild(key, [&]() -> StatusOr<Map::Built> {
       ++builds_;
-      return Map::Built{std::make_shared<const std::string>("value of " + key), bytes};
+      return Map::Built{std::make_shared<const std::string>("value of " + key), bytes, parts};
     });
   }
 
@@ -65,6 +66,38 @@ TEST_F(LruMapTest, ReturnsButDoesNotKeepAValueLargerThanItself) {
   Get("a");
   EXPECT_EQ(Get("huge", 31), "value of huge");
   EXPECT_THAT(Held(), ::testing::ElementsAre("value of a"));
+}
+
+TEST_F(LruMapTest, CountsASharedPartOnceWhateverValueGoesFirst) {
+  const int part = 0;
+  for (const std::vector<std::string>& order :
+       {std::vector<std::string>{"a", "b", "c"}, {"b", "c", "a"}, {"c", "a", "b"}}) {
+    int64_t expected = 10;
+    for (const char* key : {"a", "b", "c"}) {
+      Get(key, 1, {{&part, 10}});
+      EXPECT_EQ(map_.bytes_held(), expected += 1);
+    }
+    for (const std::string& key : order) {
+      expected -= key == order.back() ? 11 : 1;
+      map_.EraseIf([&](const std::string& held) { return held == key; });
+      EXPECT_EQ(map_.bytes_held(), expected) << key;
+    }
+  }
+}
+
+TEST_F(LruMapTest, MakesRoomForParts) {
+  const int parts[2] = {};
+  Get("a", 1, {{&parts[0], 10}});
+  Get("b", 1, {{&parts[0], 10}});
+  Get("c", 1, {{&parts[1], 25}});
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of c"));
+  EXPECT_EQ(map_.bytes_held(), 26);
+}
+
+TEST_F(LruMapTest, DoesNotKeepAValueWhosePartsAreLargerThanItself) {
+  const int part = 0;
+  EXPECT_EQ(Get("huge", 1, {{&part, 30}}), "value of huge");
+  EXPECT_THAT(Held(), ::testing::IsEmpty());
 }
 
 TEST_F(LruMapTest, DoesNotKeepErrors) {

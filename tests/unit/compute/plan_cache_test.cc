@@ -71,6 +71,26 @@ TEST_F(PlanCacheTest, EvictsByBytes) {
   EXPECT_EQ(compilations_, 6);
 }
 
+TEST_F(PlanCacheTest, CountsWhatPlansShareOnce) {
+  constexpr int64_t kSharedBytes = 10 * kPlanBytes;
+  std::vector<std::unique_ptr<const Strategy>> strategies;
+  strategies.push_back(
+      std::make_unique<FakeStrategy>("fake", "", kPlanBytes, nullptr, kSharedBytes));
+  const auto planner = Planner::Make(std::move(strategies), "").value();
+  PlanCache cache(*planner, 15 * kPlanBytes);
+  for (int length = 1; length <= 3; ++length) {
+    ASSERT_THAT(cache.GetOrCompile(Problem(length), weights_), tconv::testing::IsOk());
+  }
+  EXPECT_EQ(cache.PlansOf(*weights_).size(), 3u);
+  EXPECT_GT(cache.bytes_held(), kSharedBytes + 3 * kPlanBytes);
+  EXPECT_LT(cache.bytes_held(), kSharedBytes + 4 * kPlanBytes);
+
+  // Its part does not fit beside the other one, which goes with its last plan.
+  ASSERT_THAT(cache.GetOrCompile(Problem(1), other_weights_), tconv::testing::IsOk());
+  EXPECT_TRUE(cache.PlansOf(*weights_).empty());
+  EXPECT_LT(cache.bytes_held(), kSharedBytes + 2 * kPlanBytes);
+}
+
 TEST_F(PlanCacheTest, ListsThePlansOfSomeWeightsMostRecentFirst) {
   Compile(5, weights_);
   Compile(6, weights_);
