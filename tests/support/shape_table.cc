@@ -106,30 +106,52 @@ ShapeRow ParseShapeRow(const std::string& line) {
   return row;
 }
 
-ShapeRow RandomShapeRow(const std::function<int64_t(int64_t, int64_t)>& pick) {
+ShapeRow RandomShapeRow(const std::function<int64_t(int64_t, int64_t)>& pick,
+                        const RandomShapeRange& range) {
+  const auto size_up_to = [&](int64_t largest) {
+    if (!range.is_like_models) return pick(1, largest);
+    constexpr int64_t kSteps = 1 << 20;
+    const double fraction = static_cast<double>(pick(0, kSteps)) / kSteps;
+    return std::lround(std::pow(static_cast<double>(largest), fraction));
+  };
+  const auto channels = [&] {
+    const int64_t count = size_up_to(range.largest_channels);
+    const bool fills_vectors = range.is_like_models && count >= 16 && pick(0, 1) == 1;
+    return fills_vectors ? count / 16 * 16 : count;
+  };
+  const auto any_of = [&](const std::vector<std::string>& names) {
+    return names[static_cast<size_t>(pick(0, static_cast<int64_t>(names.size()) - 1))];
+  };
+
   const int64_t rank = pick(1, 3);
-  const int64_t largest = rank == 1 ? 70 : rank == 2 ? 20 : 8;
+  const auto index = static_cast<size_t>(rank - 1);
   const bool is_dilated = pick(0, 4) == 0;
-  std::vector<int64_t> input = {pick(1, 3)};
+  const bool has_equal_axes = range.is_like_models && pick(0, 1) == 1;
+  std::vector<int64_t> input = {size_up_to(range.largest_batch)};
   std::vector<int64_t> kernel, strides, dilation, output_padding;
   for (int64_t axis = 0; axis < rank; ++axis) {
-    input.push_back(pick(1, largest));
-    kernel.push_back(pick(1, rank == 3 ? 4 : 6));
-    strides.push_back(is_dilated ? 1 : pick(1, 4));
+    if (axis > 0 && has_equal_axes) {
+      for (auto* sizes : {&input, &kernel, &strides, &dilation, &output_padding}) {
+        sizes->push_back(sizes->back());
+      }
+      continue;
+    }
+    input.push_back(size_up_to(range.largest_extent[index]));
+    kernel.push_back(size_up_to(range.largest_kernel[index]));
+    strides.push_back(is_dilated ? 1 : size_up_to(range.largest_stride));
     dilation.push_back(is_dilated ? pick(1, 3) : 1);
     output_padding.push_back(pick(0, strides.back() - 1));
   }
-  input.push_back(pick(1, 40));
+  input.push_back(channels());
   const auto sizes = [](const std::vector<int64_t>& values) { return fmt::join(values, "x"); };
-  std::string line = fmt::format("random {} f={} k={} s={} d={}", sizes(input), pick(1, 40),
+  std::string line = fmt::format("random {} f={} k={} s={} d={}", sizes(input), channels(),
                                  sizes(kernel), sizes(strides), sizes(dilation));
   if (pick(0, 1) == 1) line += " same";
   if (pick(0, 2) == 0) line += fmt::format(" op={}", sizes(output_padding));
   if (pick(0, 2) == 0) line += " first";
   if (pick(0, 3) == 0) line += " nobias";
-  constexpr const char* kActivations[] = {"linear", "relu", "leaky_relu", "tanh", "hard_sigmoid"};
-  constexpr const char* kTypes[] = {"float32", "float32", "float32", "mixed_bfloat16", "float16"};
-  line += fmt::format(" act={} dtype={}", kActivations[pick(0, 4)], kTypes[pick(0, 4)]);
+  const std::string activation = any_of(range.activations);
+  line += fmt::format(" act={} dtype={}", activation, any_of(range.dtypes));
   return ParseShapeRow(line);
 }
 

@@ -1,6 +1,7 @@
 // The problems of tests/data/shapes.txt, and random numbers to run them on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
@@ -31,9 +32,25 @@ void PrintTo(const ShapeRow& row, std::ostream* os);
 // line is wrong: it is part of the tests.
 ShapeRow ParseShapeRow(const std::string& line);
 
-// A small problem of any kind. `pick(low, high)` is a number of that range, both
+// What RandomShapeRow() chooses from; as it stands, small problems of any kind.
+struct RandomShapeRange {
+  std::array<int64_t, 3> largest_extent = {70, 20, 8};  // in one, two and three dimensions
+  std::array<int64_t, 3> largest_kernel = {6, 6, 4};
+  int64_t largest_stride = 4;
+  int64_t largest_batch = 3;
+  int64_t largest_channels = 40;
+  // As models have them: 10 to 20 is as likely as 100 to 200, half of the
+  // problems are alike along all axes, and half of the large channels fill
+  // vectors of 16.
+  bool is_like_models = false;
+  std::vector<std::string> activations = {"linear", "relu", "leaky_relu", "tanh", "hard_sigmoid"};
+  std::vector<std::string> dtypes = {"float32", "float32", "float32", "mixed_bfloat16", "float16"};
+};
+
+// A problem of the range. `pick(low, high)` is a number of that range, both
 // included: random numbers, or a fuzzer's.
-ShapeRow RandomShapeRow(const std::function<int64_t(int64_t, int64_t)>& pick);
+ShapeRow RandomShapeRow(const std::function<int64_t(int64_t, int64_t)>& pick,
+                        const RandomShapeRange& range = {});
 
 // Every row of tests/data/shapes.txt.
 std::vector<ShapeRow> ReadShapeTable();
