@@ -62,7 +62,7 @@ std::string BenchTable::ToString() const {
     text += fmt::format("Practical peak: {} GFLOP/s in float32, {} in bfloat16.\n\n",
                         Cell("{:.0f}", MatmulGflops(DType::kFloat32, threads)),
                         Cell("{:.0f}", MatmulGflops(DType::kBFloat16, threads)));
-    text += fmt::format("| {:18} | {:>8} | {:>7} | {:>6} | {:>22} | {:>8} | {:13} | {} |\n", "case",
+    text += fmt::format("| {:18} | {:>8} | {:>7} | {:>6} | {:>24} | {:>8} | {:13} | {} |\n", "case",
                         "ms", "GFLOP/s", "% peak", "bound", "baseline", "strategy",
                         "every strategy, ms");
     text += "|---|--:|--:|--:|--:|--:|---|---|\n";
@@ -144,7 +144,7 @@ std::string BenchTable::LineOf(const BenchCase& bench_case, int threads) const {
     if (series.how != key.who) continue;  // limits, the baseline and the plan
     strategies.push_back(fmt::format("{} {:.4g}", key.who, *TimeOf(key)));
   }
-  return fmt::format("| {:18} | {:>8.4g} | {:>7} | {:>6} | {:>22} | {:>8} | {:13} | {} |\n",
+  return fmt::format("| {:18} | {:>8.4g} | {:>7} | {:>6} | {:>24} | {:>8} | {:13} | {} |\n",
                      bench_case.name, *TimeOf(planned),
                      Cell("{:.1f}", Divide(bench_case.cost.operations * 1e-6, TimeOf(planned))),
                      Cell("{:.0f} %", PercentOfPeak(bench_case, threads)),
@@ -152,7 +152,7 @@ std::string BenchTable::LineOf(const BenchCase& bench_case, int threads) const {
                                          *TimesBound(bench_case, threads))
                            : "-",
                      Cell("{:.2f}x", RatioToBaseline(bench_case, threads)), series_.at(planned).how,
-                     fmt::join(strategies, ", "));
+                     strategies.empty() ? "-" : fmt::format("{}", fmt::join(strategies, ", ")));
 }
 
 std::string BenchTable::SummaryOf(int threads) const {
