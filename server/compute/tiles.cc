@@ -12,6 +12,16 @@ constexpr int64_t kEnoughColumns = 256;
 // About 0.1 ms: two orders of magnitude above the cost of starting a task.
 constexpr int64_t kMultiplicationsPerTask = 8'000'000;
 
+// What one thread of a current processor does in a nanosecond.
+constexpr double kMultiplicationsPerNanosecond = 40;
+constexpr double kConversionsPerNanosecond = 4;
+
+std::chrono::nanoseconds AtRate(double operations, double operations_per_nanosecond) {
+  constexpr double kLongest = 1e18;
+  return std::chrono::nanoseconds(
+      static_cast<int64_t>(std::min(operations / operations_per_nanosecond, kLongest)));
+}
+
 // The largest count <= `limit` whose tiles are about equal.
 int64_t Balanced(int64_t rows, int64_t limit) { return CeilDiv(rows, CeilDiv(rows, limit)); }
 
@@ -35,6 +45,17 @@ int64_t RowsPerTile(const TileCost& cost) {
 
 int64_t ImagesPerTask(const TileCost& cost) {
   return Balanced(cost.rows, std::min(RowsForEnoughColumns(cost), RowsThatFit(cost)));
+}
+
+std::chrono::nanoseconds ExpectedTime(const DeconvProblem& problem) {
+  double multiplications = static_cast<double>(problem.src_shape().num_elements()) *
+                           static_cast<double>(problem.out_channels);
+  for (const AxisGeometry& axis : problem.axes) multiplications *= static_cast<double>(axis.kernel);
+  return AtRate(multiplications, kMultiplicationsPerNanosecond);
+}
+
+std::chrono::nanoseconds ConversionTime(int64_t elements) {
+  return AtRate(static_cast<double>(elements), kConversionsPerNanosecond);
 }
 
 }  // namespace tconv::server

@@ -3,7 +3,10 @@
 // problem alone, never on the number of threads: so neither do the results.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+
+#include "server/layer/geometry.h"
 
 namespace tconv::server {
 
@@ -23,6 +26,11 @@ int64_t RowsPerTile(const TileCost& cost);
 // Images for one task when each is a single tile: as many as it takes to make
 // the weights worth loading.
 int64_t ImagesPerTask(const TileCost& cost);
+
+// How long one thread takes, roughly: for the pool, which leaves short work to
+// the caller alone.
+std::chrono::nanoseconds ExpectedTime(const DeconvProblem& problem);
+std::chrono::nanoseconds ConversionTime(int64_t elements);
 
 // a / b, rounded up.
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -54,6 +54,20 @@ class Weave {
     kernels_.copy_blocks(src, src_stride, blocks, length, dst, dst_stride);
   }
 
+  // dst[c * plane_stride + i] = values[i * channels + c], for i < length: a run
+  // of each of the planes, cast from the type `from`, which is float32 or the
+  // output's. The values are finished.
+  void WriteRuns(DType from, const void* values, size_t length, size_t channels, std::byte* dst,
+                 size_t plane_stride) const {
+    kernels_.transpose({.rows = length,
+                        .columns = channels,
+                        .from = from,
+                        .src_stride = channels,
+                        .to = rule_.dtype,
+                        .dst_stride = plane_stride},
+                       values, dst);
+  }
+
   // sums[i] = rows[0][i] + rows[1][i] + ...; `count` > 0.
   void SumRows(const float* const* rows, size_t count, size_t length, float* sums) const {
     kernels_.sum_rows(rows, count, length, sums);

@@ -49,6 +49,17 @@ struct Blocks {
   size_t stride = 0;
 };
 
+// A matrix [rows][columns] that becomes [columns][rows]. Strides count elements
+// of the type at their side.
+struct Transposition {
+  size_t rows = 0;
+  size_t columns = 0;
+  DType from = DType::kFloat32;
+  size_t src_stride = 0;
+  DType to = DType::kFloat32;  // `from` or, one of both is float32
+  size_t dst_stride = 0;
+};
+
 struct WeaveKernels {
   // sums[b * length + i] = terms[0].values[b * terms[0].stride + i] + ..., added
   // in this order, for b < blocks; `count` > 0. Reads up to 15 elements past
@@ -79,6 +90,10 @@ struct WeaveKernels {
   // Copies `blocks` blocks of `length` bytes.
   void (*copy_blocks)(const std::byte* src, size_t src_stride, size_t blocks, size_t length,
                       std::byte* dst, size_t dst_stride);
+
+  // dst[c * dst_stride + r] = src[r * src_stride + c], cast; narrowing rounds.
+  // Runs of `dst` are written from their begin to their end.
+  void (*transpose)(const Transposition& matrix, const void* src, void* dst);
 
   // dst[i] = src[i]
   void (*widen)(const BFloat16* src, size_t length, float* dst);

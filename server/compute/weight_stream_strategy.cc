@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "server/compute/onednn/packed_weights.h"
+#include "server/compute/packed_index.h"
 #include "server/compute/strategies.h"
 #include "server/compute/stream_kernels.h"
 #include "server/compute/tiles.h"
@@ -29,7 +29,7 @@ constexpr int64_t kMaxOutputs = 8192;
 class WeightStreamPlan final : public ForwardPlan {
  public:
   WeightStreamPlan(WorkerPool& pool, const DeconvProblem& problem, StreamLayout layout,
-                   std::shared_ptr<const PackedWeights> weights, Weave weave)
+                   std::shared_ptr<const Tensor> weights, Weave weave)
       : pool_(pool),
         problem_(problem),
         layout_(std::move(layout)),
@@ -56,6 +56,10 @@ class WeightStreamPlan final : public ForwardPlan {
     return bytes;
   }
 
+  std::vector<SharedPart> shared_parts() const override {
+    return {{weights_.get(), weights_->size_bytes()}};
+  }
+
  private:
   // Rows of a set of inputs, those of all images, that are multiplied together.
   struct Panel {
@@ -68,13 +72,15 @@ class WeightStreamPlan final : public ForwardPlan {
                            Tensor::Allocate(DType::kFloat32, Shape{gathered_size_}));
     auto* inputs = reinterpret_cast<float*>(gathered.mutable_view().data);
     const auto sets = static_cast<int64_t>(layout_.input_sets.size());
-    TCONV_RETURN_IF_ERROR(pool_.Run(sets, 0, [&](int64_t set, std::byte*) {
-      Gather(static_cast<size_t>(set), src.values<float>().data(), inputs);
-      return OkStatus();
-    }));
+    TCONV_RETURN_IF_ERROR(
+        pool_.Run({.tasks = sets, .expected_time = ConversionTime(gathered_size_)},
+                  [&](int64_t set, std::byte*) {
+                    Gather(static_cast<size_t>(set), src.values<float>().data(), inputs);
+                    return OkStatus();
+                  }));
     const size_t sums_bytes =
         static_cast<size_t>(problem_.batch * Outputs()) * kStreamFilters * sizeof(float);
-    return pool_.Run(CeilDiv(problem_.out_channels, kFilters), sums_bytes,
+    return pool_.Run({CeilDiv(problem_.out_channels, kFilters), sums_bytes, ExpectedTime(problem_)},
                      [&](int64_t filter_set, std::byte* scratch) {
                        auto* sums = reinterpret_cast<float*>(scratch);
                        std::memset(scratch, 0, sums_bytes);
@@ -149,7 +155,7 @@ class WeightStreamPlan final : public ForwardPlan {
 
   void MultiplyPanel(const float* inputs, int64_t weight, int64_t channels, int64_t rows,
                      float* const* sums) const {
-    const ConstTensorView weights = weights_->data.view();
+    const ConstTensorView weights = weights_->view();
     const auto count = static_cast<size_t>(channels);
     const auto row_count = static_cast<size_t>(rows);
     if (weights.dtype == DType::kBFloat16) {
@@ -172,7 +178,7 @@ class WeightStreamPlan final : public ForwardPlan {
   WorkerPool& pool_;
   const DeconvProblem problem_;
   const StreamLayout layout_;
-  const std::shared_ptr<const PackedWeights> weights_;  // [filter set][tap][channel][filter]
+  const std::shared_ptr<const Tensor> weights_;  // [filter set][tap][channel][filter]
   const Weave weave_;
   const StreamKernels& kernels_;
   std::vector<int64_t> set_offsets_;  // of the gathered inputs, in elements
@@ -208,7 +214,7 @@ class WeightStreamStrategy final : public Strategy {
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
     TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));
     StreamLayout layout(problem);
-    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const PackedWeights> packed,
+    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Tensor> packed,
                            FindOrPack(problem, layout, weights));
     return std::make_unique<const WeightStreamPlan>(pool_, problem, std::move(layout),
                                                     std::move(packed), std::move(weave));
@@ -218,13 +224,13 @@ class WeightStreamStrategy final : public Strategy {
   // The taps that are multiplied, and the type.
   using WeightsPart = std::vector<int64_t>;
 
-  StatusOr<std::shared_ptr<const PackedWeights>> FindOrPack(
+  StatusOr<std::shared_ptr<const Tensor>> FindOrPack(
       const DeconvProblem& problem, const StreamLayout& layout,
       const std::shared_ptr<const Weights>& weights) const {
     const DType stored_as = problem.dtype == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
     WeightsPart part = {static_cast<int64_t>(problem.dtype)};
     for (const StreamTap& tap : layout.taps) part.push_back(tap.tap);
-    std::shared_ptr<const PackedWeights> packed = packed_weights_.Find(weights, part);
+    std::shared_ptr<const Tensor> packed = packed_weights_.Find(weights, part);
     if (packed != nullptr) return packed;
     TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
                            CastWeight::Make(weights->kernel.view(), problem.dtype, stored_as));
@@ -237,7 +243,7 @@ class WeightStreamStrategy final : public Strategy {
     } else {
       Pack<float>(problem, layout, kernel.view(), data.mutable_view());
     }
-    packed = std::make_shared<const PackedWeights>(PackedWeights{std::move(data), {}});
+    packed = std::make_shared<const Tensor>(std::move(data));
     packed_weights_.Put(weights, part, packed);
     return packed;
   }
@@ -262,7 +268,7 @@ class WeightStreamStrategy final : public Strategy {
   }
 
   WorkerPool& pool_;
-  mutable PackedWeightsIndex<WeightsPart> packed_weights_;
+  mutable PackedIndex<Tensor, WeightsPart> packed_weights_;
 };
 
 }  // namespace

@@ -55,7 +55,7 @@ StatusOr<Contender> MakeReadWriteContender(WorkerPool& pool, int64_t src_bytes, 
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<Tensor> dst, MakeBuffer(dst_bytes));
   return Contender{.how = "stream", .run = [&pool, src, dst] {
                      const int64_t parts = pool.threads();
-                     return pool.Run(parts, 0, [&](int64_t index, std::byte*) -> Status {
+                     return pool.Run({.tasks = parts}, [&](int64_t index, std::byte*) -> Status {
                        benchmark::DoNotOptimize(SumOfBits(PartOf(*src, index, parts)));
                        const std::span<float> written = PartOf(*dst, index, parts);
                        std::memset(written.data(), 0, written.size_bytes());

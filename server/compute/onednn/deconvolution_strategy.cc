@@ -5,6 +5,7 @@
 #include "server/compute/onednn/compat.h"
 #include "server/compute/onednn/runtime.h"
 #include "server/compute/strategies.h"
+#include "server/compute/tiles.h"
 #include "server/compute/weave.h"
 #include "server/compute/weights_cast.h"
 

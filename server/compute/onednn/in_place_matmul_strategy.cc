@@ -40,7 +40,8 @@ class InPlaceMatmulPlan final : public ForwardPlan {
         product_(desc),
         taps_(std::move(taps)),
         weave_(std::move(weave)),
-        zeros_(static_cast<size_t>(filters_ * axes_[2].stride), 0.0f) {
+        zeros_(static_cast<size_t>(filters_ * axes_[2].stride), 0.0f),
+        expected_time_(ExpectedTime(problem)) {
     const int64_t multiplications = axes_[2].in * in_channels_ * filters_ * axes_[2].kernel *
                                     static_cast<int64_t>(taps_.size());
     rows_per_task_ = std::max<int64_t>(1, kMultiplicationsPerTask / multiplications);
@@ -50,7 +51,7 @@ class InPlaceMatmulPlan final : public ForwardPlan {
   // next window.
   Status Execute(ConstTensorView src, TensorView dst) const override {
     const int64_t rows = batch_ * axes_[0].in * axes_[1].in;
-    return pool_.Run(CeilDiv(rows, rows_per_task_), product_.scratchpad_bytes(),
+    return pool_.Run({CeilDiv(rows, rows_per_task_), product_.scratchpad_bytes(), expected_time_},
                      [&](int64_t task, std::byte* scratch) {
                        return CallOneDnn([&] {
                          const int64_t end = std::min(rows, (task + 1) * rows_per_task_);
@@ -63,6 +64,12 @@ class InPlaceMatmulPlan final : public ForwardPlan {
   }
 
   int64_t bytes_held() const override { return kPrimitiveBytes; }
+
+  std::vector<SharedPart> shared_parts() const override {
+    std::vector<SharedPart> parts;
+    for (const auto& tap : taps_) parts.push_back(AsSharedPart(tap));
+    return parts;
+  }
 
  private:
   void ExecuteRow(int64_t row, const std::byte* src, std::byte* dst, std::byte* scratch) const {
@@ -133,6 +140,7 @@ class InPlaceMatmulPlan final : public ForwardPlan {
   const std::vector<std::shared_ptr<const PackedWeights>> taps_;
   const Weave weave_;
   const std::vector<float> zeros_;
+  const std::chrono::nanoseconds expected_time_;
   int64_t rows_per_task_ = 1;
 };
 

@@ -42,6 +42,14 @@ class OverlapBlocksPlan final : public ForwardPlan {
     return static_cast<int64_t>(parts_.products.size()) * kPrimitiveBytes;
   }
 
+  std::vector<SharedPart> shared_parts() const override {
+    std::vector<SharedPart> parts;
+    for (const auto& [first_filter, weights] : parts_.weights) {
+      parts.push_back(AsSharedPart(weights));
+    }
+    return parts;
+  }
+
  private:
   // What a task works with: the products of the last two tiles, and a row of
   // outputs in the making.
@@ -77,14 +85,15 @@ class OverlapBlocksPlan final : public ForwardPlan {
   Status ExecuteAsMultiplied(ConstTensorView src, TensorView dst) const {
     const auto tasks = static_cast<int64_t>(blocks_.tasks.size());
     // All images of a task follow each other, for they share its weights.
-    return pool_.Run(
-        problem_.batch * tasks, scratch_bytes_, [&](int64_t index, std::byte* scratch) {
-          const OverlapTask& task = blocks_.tasks[static_cast<size_t>(index / problem_.batch)];
-          return CallOneDnn([&] {
-            ExecuteTask(task, index % problem_.batch, src.data, dst.data, scratch);
-            return OkStatus();
-          });
-        });
+    return pool_.Run({problem_.batch * tasks, scratch_bytes_, ExpectedTime(problem_)},
+                     [&](int64_t index, std::byte* scratch) {
+                       const OverlapTask& task =
+                           blocks_.tasks[static_cast<size_t>(index / problem_.batch)];
+                       return CallOneDnn([&] {
+                         ExecuteTask(task, index % problem_.batch, src.data, dst.data, scratch);
+                         return OkStatus();
+                       });
+                     });
   }
 
   int64_t InputIndex(int64_t image, int64_t d, int64_t h, int64_t w) const {
@@ -135,12 +144,11 @@ class OverlapBlocksPlan final : public ForwardPlan {
     const BlockProduct& product = parts_.products.at({task.filters, positions});
     const PackedWeights& weights = *parts_.weights.at(task.first_filter);
     const int64_t first = InputIndex(image, inputs[0].begin, inputs[1].begin, inputs[2].begin);
-    product.primitive.Execute(
-        runtime_->engine(),
-        {{DNNL_ARG_SRC, product.src_desc, src + InputBytes(first)},
-         {DNNL_ARG_WEIGHTS, weights.desc, weights.data.view().data},
-         {DNNL_ARG_DST, product.sums_desc, work.tiles[slot]}},
-        work.scratchpad);
+    product.primitive.Execute(runtime_->engine(),
+                              {{DNNL_ARG_SRC, product.src_desc, src + InputBytes(first)},
+                               {DNNL_ARG_WEIGHTS, weights.desc, weights.data.view().data},
+                               {DNNL_ARG_DST, product.sums_desc, work.tiles[slot]}},
+                              work.scratchpad);
   }
 
   // All outputs at one position of the row axis.

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/tiles.h"
+
 namespace tconv::server {
 namespace {
 

@@ -1,15 +1,12 @@
 // Weights in the layout of a primitive, shared by plans.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <utility>
 
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include "server/base/mutex.h"
 #include "server/base/shared_part.h"
-#include "server/layer/weights.h"
+#include "server/compute/packed_index.h"
 #include "server/tensor/tensor.h"
 
 namespace tconv::server {
@@ -24,42 +21,7 @@ inline SharedPart AsSharedPart(const std::shared_ptr<const PackedWeights>& weigh
   return {weights.get(), weights == nullptr ? 0 : weights->data.size_bytes()};
 }
 
-// Finds the packed form of a part of some weights again, as long as a plan
-// holds it: all shapes of a layer version share one copy. `Part` says which
-// part, and is ordered by <. Thread-safe.
 template <typename Part>
-class PackedWeightsIndex {
- public:
-  // Null when no plan holds such weights.
-  std::shared_ptr<const PackedWeights> Find(const std::shared_ptr<const Weights>& weights,
-                                            const Part& part) const {
-    MutexLock lock(mutex_);
-    const auto found = packed_.find({weights, part});
-    return found == packed_.end() ? nullptr : found->second.lock();
-  }
-
-  // Lets later plans find `packed`, in place of what they found before.
-  void Put(const std::shared_ptr<const Weights>& weights, const Part& part,
-           const std::shared_ptr<const PackedWeights>& packed) {
-    MutexLock lock(mutex_);
-    std::erase_if(packed_, [](const auto& entry) { return entry.second.expired(); });
-    packed_[{weights, part}] = packed;
-  }
-
- private:
-  // Identity of the weights; their control block outlives them in here, so no
-  // later weights are taken for them.
-  using Key = std::pair<std::weak_ptr<const Weights>, Part>;
-  struct Less {
-    bool operator()(const Key& a, const Key& b) const {
-      if (a.first.owner_before(b.first)) return true;
-      if (b.first.owner_before(a.first)) return false;
-      return a.second < b.second;
-    }
-  };
-
-  mutable Mutex mutex_;
-  std::map<Key, std::weak_ptr<const PackedWeights>, Less> packed_ TCONV_GUARDED_BY(mutex_);
-};
+using PackedWeightsIndex = PackedIndex<PackedWeights, Part>;
 
 }  // namespace tconv::server

@@ -8,6 +8,9 @@
 namespace tconv::server {
 namespace {
 
+// Outputs of a row that are filled at once where no convolution computes any.
+constexpr int64_t kGapOutputs = 64;
+
 class PhaseConvPlan final : public ForwardPlan {
  public:
   PhaseConvPlan(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool,
@@ -18,20 +21,20 @@ class PhaseConvPlan final : public ForwardPlan {
         problem_(problem),
         axes_(SpatialAxes(problem)),
         multiplied_as_(multiplied_as),
+        is_planar_(IsPlanar(problem)),
         parts_(std::move(parts)),
         weave_(std::move(weave)),
-        zeros_(static_cast<size_t>(problem.out_channels), 0.0f) {
-    for (size_t c = 0; c < parts_.convolutions.size(); ++c) {
-      for (size_t t = 0; t < parts_.convolutions[c].tiles.size(); ++t) tiles_.push_back({c, t});
-    }
+        zeros_(static_cast<size_t>(problem.out_channels), 0.0f),
+        scratch_bytes_(ScratchBytes()) {
     FindGaps();
   }
 
   Status Execute(ConstTensorView src, TensorView dst) const override {
-    if (src.dtype == multiplied_as_) return ExecuteAsMultiplied(src, dst);
-    TCONV_ASSIGN_OR_RETURN(const Tensor wide,
-                           ConvertImages(pool_, src, problem_.batch, multiplied_as_));
-    return ExecuteAsMultiplied(wide.view(), dst);
+    if (src.dtype == multiplied_as_ && !is_planar_) return ExecuteAsMultiplied(src, dst);
+    TCONV_ASSIGN_OR_RETURN(const Tensor images,
+                           is_planar_ ? ConvertToChannelsLast(pool_, src, problem_, multiplied_as_)
+                                      : ConvertImages(pool_, src, problem_.batch, multiplied_as_));
+    return ExecuteAsMultiplied(images.view(), dst);
   }
 
   int64_t bytes_held() const override {
@@ -47,26 +50,28 @@ class PhaseConvPlan final : public ForwardPlan {
   }
 
  private:
-  struct TileIndex {
-    size_t convolution;
-    size_t tile;
+  // A part of an output row while it is computed, [output][filter]: in the image
+  // or, when that has planes, in scratch.
+  struct Row {
+    std::byte* data;
+    int64_t stride;  // from one output to the next, in elements
   };
 
-  // `src` is of the type that is multiplied.
+  // `src` is channels_last and of the type that is multiplied.
   Status ExecuteAsMultiplied(ConstTensorView src, TensorView dst) const {
-    const auto tiles = static_cast<int64_t>(tiles_.size());
+    const auto tasks = static_cast<int64_t>(parts_.tasks.size());
     const int64_t image_sets = CeilDiv(problem_.batch, parts_.images_per_task);
     const int64_t gap_fills = has_gaps_ ? problem_.batch : 0;
-    return pool_.Run({image_sets * tiles + gap_fills, parts_.scratch_bytes, ExpectedTime(problem_)},
-                     [&](int64_t task, std::byte* scratch) -> Status {
-                       if (task >= image_sets * tiles) {
-                         FillGaps(dst.data + (task - image_sets * tiles) * ImageBytes(dst));
+    return pool_.Run({image_sets * tasks + gap_fills, scratch_bytes_, ExpectedTime(problem_)},
+                     [&](int64_t index, std::byte* scratch) -> Status {
+                       if (index >= image_sets * tasks) {
+                         FillGaps(dst.data + (index - image_sets * tasks) * ImageBytes(dst),
+                                  scratch);
                          return OkStatus();
                        }
-                       const TileIndex index = tiles_[static_cast<size_t>(task % tiles)];
                        return CallOneDnn([&] {
-                         ExecuteTile(parts_.convolutions[index.convolution], index.tile,
-                                     task / tiles, src, dst, scratch);
+                         ExecuteTask(parts_.tasks[static_cast<size_t>(index % tasks)],
+                                     index / tasks, src, dst, scratch);
                          return OkStatus();
                        });
                      });
@@ -74,71 +79,112 @@ class PhaseConvPlan final : public ForwardPlan {
 
   int64_t ImageBytes(ConstTensorView images) const { return images.size_bytes() / problem_.batch; }
 
-  void ExecuteTile(const PhaseConvolution& convolution, size_t tile_index, int64_t image_set,
-                   ConstTensorView src, TensorView dst, std::byte* scratch) const {
-    const PhaseTile& tile = convolution.tiles[tile_index];
+  // The scratch holds the sums of all tiles; what follows is of use to each
+  // convolution and then to the row that is woven.
+  size_t ScratchBytes() const {
+    size_t bytes = RowBytes(GapPart(0));
+    for (const PhaseTask& task : parts_.tasks) {
+      size_t rest = RowBytes(task.part);
+      for (const TileSums& sums : task.tiles) {
+        const PhaseTile& tile = TileOf(sums);
+        for (const size_t i : {tile.convolution, tile.last_convolution}) {
+          rest = std::max(rest, parts_.tile_convolutions[i].primitive.scratchpad_bytes());
+        }
+      }
+      bytes = std::max(bytes, task.sums_bytes + rest);
+    }
+    return bytes;
+  }
+
+  size_t RowBytes(const RowPart& part) const {
+    return is_planar_ ? Bytes(part.outputs * part.filters) : 0;
+  }
+
+  size_t Bytes(int64_t elements) const {
+    return static_cast<size_t>(elements) * weave_.element_bytes();
+  }
+
+  const PhaseTile& TileOf(const TileSums& sums) const {
+    return parts_.convolutions[sums.convolution].tiles[sums.tile];
+  }
+
+  void ExecuteTask(const PhaseTask& task, int64_t image_set, ConstTensorView src, TensorView dst,
+                   std::byte* scratch) const {
     const int64_t first_image = image_set * parts_.images_per_task;
     const int64_t images = std::min(parts_.images_per_task, problem_.batch - first_image);
-    const TileConvolution& tile_convolution =
-        parts_.tile_convolutions[images == parts_.images_per_task ? tile.convolution
-                                                                  : tile.last_convolution];
-    // Everything inside of the tile axis.
-    const int64_t input_row_bytes = ImageBytes(src) / axes_[parts_.tile_axis].in;
-    const std::byte* tile_src =
-        src.data + first_image * ImageBytes(src) + tile.first_input * input_row_bytes;
-    const size_t sums_bytes = tile_convolution.dst_desc.get_size();
-    tile_convolution.primitive.Execute(
-        runtime_->engine(),
-        {{DNNL_ARG_SRC, tile_convolution.src_desc, tile_src},
-         {DNNL_ARG_WEIGHTS, convolution.weights->desc, convolution.weights->data.view().data},
-         {DNNL_ARG_DST, tile_convolution.dst_desc, scratch}},
-        scratch + RoundUpToAlignment(sums_bytes));
-
-    const auto* sums = reinterpret_cast<const float*>(scratch);
-    const auto sums_of_image = static_cast<int64_t>(sums_bytes / sizeof(float)) / images;
+    std::byte* rest = scratch + task.sums_bytes;
+    for (const TileSums& sums : task.tiles) {
+      Convolve(sums, images, src.data + first_image * ImageBytes(src), ImageBytes(src),
+               scratch + sums.offset_bytes, rest);
+    }
     for (int64_t n = 0; n < images; ++n) {
-      WeaveTile(convolution, tile, sums + n * sums_of_image,
-                dst.data + (first_image + n) * ImageBytes(dst));
+      WeaveImage(task, n, scratch, dst.data + (first_image + n) * ImageBytes(dst), rest);
     }
   }
 
-  // sums: [positions of d, h, w][phases of d, h, w][filter]
-  void WeaveTile(const PhaseConvolution& convolution, const PhaseTile& tile, const float* sums,
-                 std::byte* dst) const {
-    Phases phases = convolution.phases;
-    phases[parts_.tile_axis].first_position = tile.first_position;
-    phases[parts_.tile_axis].positions = tile.positions;
-    const auto& [d, h, w] = phases;
-    const int64_t row_size = w.positions * convolution.channels;
-    const int64_t block_size = w.phases * convolution.filters;
-    for (int64_t pd = 0; pd < d.positions; ++pd) {
-      for (int64_t ph = 0; ph < h.positions; ++ph, sums += row_size) {
-        for (int64_t i = 0; i < d.phases * h.phases; ++i) {
-          const int64_t od = OutputOf(axes_[0], d, pd, i / h.phases);
-          const int64_t oh = OutputOf(axes_[1], h, ph, i % h.phases);
-          if (od < 0 || od >= axes_[0].out || oh < 0 || oh >= axes_[1].out) continue;
-          WeaveRow(convolution, w, sums + i * block_size, OutputRow(dst, od, oh));
+  // Computes the sums of a tile for a set of images.
+  void Convolve(const TileSums& of, int64_t images, const std::byte* src, int64_t image_bytes,
+                std::byte* sums, std::byte* scratchpad) const {
+    const PhaseTile& tile = TileOf(of);
+    const bool is_full_set = images == parts_.images_per_task;
+    const TileConvolution& convolution =
+        parts_.tile_convolutions[is_full_set ? tile.convolution : tile.last_convolution];
+    const PackedWeights& weights = *parts_.convolutions[of.convolution].weights;
+    // Everything inside of the tile axis.
+    const int64_t input_row_bytes = image_bytes / axes_[parts_.tile_axis].in;
+    const std::byte* tile_src = src + tile.first_input * input_row_bytes;
+    convolution.primitive.Execute(runtime_->engine(),
+                                  {{DNNL_ARG_SRC, convolution.src_desc, tile_src},
+                                   {DNNL_ARG_WEIGHTS, weights.desc, weights.data.view().data},
+                                   {DNNL_ARG_DST, convolution.dst_desc, sums}},
+                                  scratchpad);
+  }
+
+  // Weaves the sums of image number `n` of a set.
+  void WeaveImage(const PhaseTask& task, int64_t n, const std::byte* scratch, std::byte* image,
+                  std::byte* row_scratch) const {
+    // Rows in scratch have the gaps of all rows.
+    if (is_planar_) FillRow(task.part, RowAt(task.part, image, 0, 0, row_scratch), true);
+    const PhaseGroup& d = TileOf(task.tiles.front()).phases[0];
+    const PhaseGroup& h = TileOf(task.tiles.front()).phases[1];
+    for (int64_t position = 0; position < d.positions * h.positions; ++position) {
+      for (int64_t phase = 0; phase < d.phases * h.phases; ++phase) {
+        const int64_t od = OutputOf(axes_[0], d, position / h.positions, phase / h.phases);
+        const int64_t oh = OutputOf(axes_[1], h, position % h.positions, phase % h.phases);
+        if (od < 0 || od >= axes_[0].out || oh < 0 || oh >= axes_[1].out) continue;
+        const Row row = RowAt(task.part, image, od, oh, row_scratch);
+        for (const TileSums& sums : task.tiles) {
+          const int64_t row_number = n * d.positions * h.positions + position;
+          WeaveRow(sums, SumsOfRow(sums, scratch, row_number, phase), task.part, row);
         }
+        if (is_planar_) WritePlanes(task.part, row, image, od, oh);
       }
     }
   }
 
+  // Of sums [row of positions][position of w][phase of d and h][phase of w][filter].
+  const float* SumsOfRow(const TileSums& of, const std::byte* scratch, int64_t row_number,
+                         int64_t phase) const {
+    const PhaseConvolution& convolution = parts_.convolutions[of.convolution];
+    const PhaseGroup& w = TileOf(of).phases[2];
+    return reinterpret_cast<const float*>(scratch + of.offset_bytes) +
+           row_number * w.positions * convolution.channels + phase * w.phases * convolution.filters;
+  }
+
   // The sums of a row of positions lie `channels` apart, each with its phases in
   // order.
-  void WeaveRow(const PhaseConvolution& convolution, const PhaseGroup& w, const float* sums,
-                std::byte* row) const {
+  void WeaveRow(const TileSums& of, const float* sums, const RowPart& part, const Row& row) const {
+    const PhaseGroup& w = TileOf(of).phases[2];
     const AxisGeometry& axis = axes_[2];
-    const int64_t stride = convolution.channels;
-    const int64_t filters = convolution.filters;
+    const int64_t stride = parts_.convolutions[of.convolution].channels;
     const auto weave = [&](int64_t p, int64_t positions, int64_t first_phase, int64_t phases) {
-      const int64_t out = OutputOf(axis, w, p, first_phase);
-      const RowsOfSums rows = {sums + p * stride + first_phase * filters,
+      const int64_t out = OutputOf(axis, w, p, first_phase) - part.first_output;
+      const RowsOfSums rows = {sums + p * stride + first_phase * part.filters,
                                static_cast<size_t>(stride), static_cast<size_t>(positions),
-                               static_cast<size_t>(phases * filters)};
-      const int64_t offset = out * problem_.out_channels + convolution.first_filter;
-      weave_.FinishRows(rows, static_cast<size_t>(convolution.first_filter),
-                        row + static_cast<size_t>(offset) * weave_.element_bytes(),
-                        static_cast<size_t>(axis.stride * problem_.out_channels));
+                               static_cast<size_t>(phases * part.filters)};
+      weave_.FinishRows(rows, static_cast<size_t>(part.first_filter),
+                        row.data + Bytes(out * row.stride),
+                        static_cast<size_t>(axis.stride * row.stride));
     };
     // Positions at the edges may have phases outside of the output.
     int64_t begin = 0;
@@ -160,10 +206,25 @@ class PhaseConvPlan final : public ForwardPlan {
     return axis.stride * (group.first_position + p) + group.first_phase + phase - axis.crop_begin;
   }
 
-  std::byte* OutputRow(std::byte* image, int64_t od, int64_t oh) const {
-    const int64_t row = od * axes_[1].out + oh;
-    return image +
-           static_cast<size_t>(row * axes_[2].out * problem_.out_channels) * weave_.element_bytes();
+  // The first output of a part in the order of positions.
+  int64_t FirstOutput(const RowPart& part, int64_t od, int64_t oh) const {
+    return (od * axes_[1].out + oh) * axes_[2].out + part.first_output;
+  }
+
+  Row RowAt(const RowPart& part, std::byte* image, int64_t od, int64_t oh,
+            std::byte* row_scratch) const {
+    if (is_planar_) return {row_scratch, part.filters};
+    const int64_t channels = problem_.out_channels;
+    return {image + Bytes(FirstOutput(part, od, oh) * channels + part.first_filter), channels};
+  }
+
+  void WritePlanes(const RowPart& part, const Row& row, std::byte* image, int64_t od,
+                   int64_t oh) const {
+    const int64_t plane = axes_[0].out * axes_[1].out * axes_[2].out;
+    weave_.WriteRuns(problem_.dtype, row.data, static_cast<size_t>(part.outputs),
+                     static_cast<size_t>(part.filters),
+                     image + Bytes(part.first_filter * plane + FirstOutput(part, od, oh)),
+                     static_cast<size_t>(plane));
   }
 
   // Gaps are the outputs that no convolution computes.
@@ -178,18 +239,34 @@ class PhaseConvPlan final : public ForwardPlan {
     }
   }
 
-  void FillGaps(std::byte* image) const {
-    const auto filters = static_cast<size_t>(problem_.out_channels);
-    const RowsOfSums no_sums = {zeros_.data(), 0, 1, filters};
-    for (size_t od = 0; od < is_covered_[0].size(); ++od) {
-      for (size_t oh = 0; oh < is_covered_[1].size(); ++oh) {
-        std::byte* row = OutputRow(image, static_cast<int64_t>(od), static_cast<int64_t>(oh));
-        const bool is_row_covered = is_covered_[0][od] && is_covered_[1][oh];
-        for (size_t ow = 0; ow < is_covered_[2].size(); ++ow) {
-          if (is_row_covered && is_covered_[2][ow]) continue;
-          weave_.FinishRows(no_sums, 0, row + ow * filters * weave_.element_bytes(), filters);
+  RowPart GapPart(int64_t first_output) const {
+    return {first_output, std::min(kGapOutputs, axes_[2].out - first_output), 0,
+            problem_.out_channels};
+  }
+
+  void FillGaps(std::byte* image, std::byte* row_scratch) const {
+    for (int64_t od = 0; od < axes_[0].out; ++od) {
+      for (int64_t oh = 0; oh < axes_[1].out; ++oh) {
+        const bool is_row_covered =
+            is_covered_[0][static_cast<size_t>(od)] && is_covered_[1][static_cast<size_t>(oh)];
+        if (is_planar_ && is_row_covered) continue;  // left to the tasks
+        for (int64_t ow = 0; ow < axes_[2].out; ow += kGapOutputs) {
+          const RowPart part = GapPart(ow);
+          const Row row = RowAt(part, image, od, oh, row_scratch);
+          FillRow(part, row, is_row_covered);
+          if (is_planar_) WritePlanes(part, row, image, od, oh);
         }
       }
+    }
+  }
+
+  // Fills the gaps of a row; one that is not covered is nothing else.
+  void FillRow(const RowPart& part, const Row& row, bool is_row_covered) const {
+    const RowsOfSums no_sums = {zeros_.data(), 0, 1, static_cast<size_t>(part.filters)};
+    for (int64_t i = 0; i < part.outputs; ++i) {
+      if (is_row_covered && is_covered_[2][static_cast<size_t>(part.first_output + i)]) continue;
+      weave_.FinishRows(no_sums, static_cast<size_t>(part.first_filter),
+                        row.data + Bytes(i * row.stride), static_cast<size_t>(row.stride));
     }
   }
 
@@ -198,10 +275,11 @@ class PhaseConvPlan final : public ForwardPlan {
   const DeconvProblem problem_;
   const std::array<AxisGeometry, 3> axes_;
   const DType multiplied_as_;
+  const bool is_planar_;
   const PhaseConvParts parts_;
   const Weave weave_;
   const std::vector<float> zeros_;  // [out_channels]
-  std::vector<TileIndex> tiles_;
+  const size_t scratch_bytes_;
   std::array<std::vector<bool>, 3> is_covered_;
   bool has_gaps_ = false;
 };

@@ -20,11 +20,10 @@ namespace tconv::server {
 // One phase group of each axis: depth, height, width.
 using Phases = std::array<PhaseGroup, 3>;
 
-// A range of positions along the tile axis, and of the inputs they read.
+// The positions of a convolution that are computed at once.
 struct PhaseTile {
-  int64_t first_position = 0;
-  int64_t positions = 0;
-  int64_t first_input = 0;
+  Phases phases;            // with the positions of the tile
+  int64_t first_input = 0;  // along the tile axis
   int64_t inputs = 0;
   size_t convolution = 0;       // for a full set of images
   size_t last_convolution = 0;  // for the images that remain
@@ -47,17 +46,46 @@ struct PhaseConvolution {
   std::vector<PhaseTile> tiles;
 };
 
+// A tile of a convolution and where in the scratch its sums go.
+struct TileSums {
+  size_t convolution = 0;
+  size_t tile = 0;
+  size_t offset_bytes = 0;
+};
+
+// A part of an output row.
+struct RowPart {
+  int64_t first_output = 0;
+  int64_t outputs = 0;
+  int64_t first_filter = 0;
+  int64_t filters = 0;
+};
+
+// Tiles that are woven together into parts of rows: they differ in the phases
+// of the width alone. There is at least one.
+struct PhaseTask {
+  std::vector<TileSums> tiles;
+  size_t sums_bytes = 0;  // of all tiles
+  RowPart part;
+};
+
 // All that a plan needs to know beside the problem.
 struct PhaseConvParts {
   size_t tile_axis = 0;
   int64_t images_per_task = 1;
   std::vector<PhaseConvolution> convolutions;
   std::vector<TileConvolution> tile_convolutions;
-  size_t scratch_bytes = 0;
+  std::vector<PhaseTask> tasks;  // of one set of images
 };
 
-// The plan made of its parts. Sources that are not of the type `multiplied_as`
-// are converted first.
+// Whether outputs are planes. Then a task computes all phases of the width, for
+// it takes complete rows to write planes well.
+inline bool IsPlanar(const DeconvProblem& problem) {
+  return problem.data_format == DataFormat::kChannelsFirst;
+}
+
+// The plan made of its parts. Sources that are not channels_last and of the type
+// `multiplied_as` are converted first.
 std::unique_ptr<const ForwardPlan> MakePhaseConvPlan(std::shared_ptr<const OneDnnRuntime> runtime,
                                                      WorkerPool& pool, const DeconvProblem& problem,
                                                      DType multiplied_as, PhaseConvParts parts,

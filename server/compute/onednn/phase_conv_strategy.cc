@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
@@ -57,17 +58,20 @@ class PlanBuilder {
 
   StatusOr<PhaseConvParts> Build() {
     parts_.tile_axis = TileAxisOf(axes_);
+    parts_.images_per_task = problem_.batch;
     std::array<std::vector<PhaseGroup>, 3> groups;
     for (size_t i = 0; i < 3; ++i) groups[i] = PhaseGroupsOf(axes_[i], MergesPhases(axes_[i]));
     for (const PhaseGroup& d : groups[0]) {
       for (const PhaseGroup& h : groups[1]) {
-        for (const PhaseGroup& w : groups[2]) AddConvolutions({d, h, w});
+        std::vector<Phases> row;
+        for (const PhaseGroup& w : groups[2]) row.push_back({d, h, w});
+        AddRow(row);
       }
     }
-    ChooseImagesPerTask();
     for (PhaseConvolution& convolution : parts_.convolutions) {
       TCONV_RETURN_IF_ERROR(Prepare(convolution));
     }
+    PlaceSums();
     return std::move(parts_);
   }
 
@@ -79,20 +83,32 @@ class PlanBuilder {
     return axis.kernel <= axis.stride || axis.stride >= 8 || problem_.out_channels < 16;
   }
 
-  // Filters are taken in sets whose weights stay in the cache, unless phases of
-  // the width are merged: these share runs of the output.
-  void AddConvolutions(const Phases& phases) {
+  // Adds the phases that make an output row.
+  void AddRow(const std::vector<Phases>& row) {
+    if (IsPlanar(problem_) && !row.empty()) return AddTogether(row);
+    for (const Phases& phases : row) AddTogether({phases});
+  }
+
+  // Adds the convolutions of phases that are woven together.
+  void AddTogether(const std::vector<Phases>& together) {
     const int64_t filters = problem_.out_channels;
     int64_t filters_per_set = filters;
-    if (phases[2].phases == 1) {
-      const int64_t bytes_per_filter =
-          WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(kernel_.dtype));
-      const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
-      filters_per_set = std::min(filters, std::max(fit, kFilterBlock));
+    for (const Phases& phases : together) {
+      filters_per_set = std::min(filters_per_set, FiltersPerSet(phases));
     }
     for (int64_t first = 0; first < filters; first += filters_per_set) {
-      AddConvolution(phases, first, std::min(filters_per_set, filters - first));
+      AddTasks(together, first, std::min(filters_per_set, filters - first));
     }
+  }
+
+  // Filters are taken in sets whose weights stay in the cache, unless phases of
+  // the width are merged: these share runs of the output.
+  int64_t FiltersPerSet(const Phases& phases) const {
+    if (phases[2].phases > 1) return problem_.out_channels;
+    const int64_t bytes_per_filter =
+        WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(kernel_.dtype));
+    const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
+    return std::max(fit, kFilterBlock);
   }
 
   int64_t WeightsPerFilter(const Phases& phases) const {
@@ -101,56 +117,113 @@ class PlanBuilder {
     return weights;
   }
 
-  void AddConvolution(const Phases& phases, int64_t first_filter, int64_t filters) {
+  // Adds the convolutions of one set of filters and the tasks that they are cut
+  // into.
+  void AddTasks(const std::vector<Phases>& together, int64_t first_filter, int64_t filters) {
+    std::vector<PhaseConvolution> convolutions;
+    for (const Phases& phases : together) {
+      convolutions.push_back(MakeConvolution(phases, first_filter, filters));
+    }
+    const Cut cut = CutOf(together);
+    const TileCost cost = CostOf(convolutions, cut.end - cut.begin);
+    const int64_t rows = RowsPerTile(cost);
+    for (int64_t row = cut.begin; row < cut.end; row += rows) {
+      const Cut tile = {row, std::min(row + rows, cut.end)};
+      PhaseTask task;
+      task.part = {0, axes_[2].out, first_filter, filters};
+      if (parts_.tile_axis == 2) CutOutputs(cut, tile, task.part);
+      for (size_t c = 0; c < convolutions.size(); ++c) {
+        if (!AddTile(tile, convolutions[c])) continue;
+        task.tiles.push_back({parts_.convolutions.size() + c, convolutions[c].tiles.size() - 1});
+      }
+      parts_.tasks.push_back(std::move(task));
+    }
+    parts_.images_per_task =
+        std::min(parts_.images_per_task, rows < cost.rows ? 1 : FittingImages(cost));
+    std::move(convolutions.begin(), convolutions.end(), std::back_inserter(parts_.convolutions));
+  }
+
+  static PhaseConvolution MakeConvolution(const Phases& phases, int64_t first_filter,
+                                          int64_t filters) {
     PhaseConvolution convolution;
     convolution.phases = phases;
     convolution.first_filter = first_filter;
     convolution.filters = filters;
     convolution.channels = filters;
     for (const PhaseGroup& group : phases) convolution.channels *= group.phases;
+    return convolution;
+  }
 
-    const PhaseGroup& cut = phases[parts_.tile_axis];
-    const TileCost cost = CostOf(convolution, cut.positions);
-    const int64_t rows = RowsPerTile(cost);
-    const int64_t inputs = axes_[parts_.tile_axis].in;
-    const int64_t reach = (cut.taps - 1) * cut.tap_distance;
-    for (int64_t row = 0; row < cut.positions; row += rows) {
-      PhaseTile tile;
-      tile.first_position = cut.first_position + row;
-      tile.positions = std::min(rows, cut.positions - row);
-      tile.first_input = std::max<int64_t>(0, tile.first_position - reach);
-      tile.inputs = std::min(inputs, tile.first_position + tile.positions) - tile.first_input;
-      convolution.tiles.push_back(tile);
+  // Positions along the tile axis.
+  struct Cut {
+    int64_t begin;
+    int64_t end;
+  };
+
+  // Those of all phases, whose positions overlap.
+  Cut CutOf(const std::vector<Phases>& together) const {
+    Cut cut = {together.front()[parts_.tile_axis].first_position, 0};
+    for (const Phases& phases : together) {
+      const PhaseGroup& group = phases[parts_.tile_axis];
+      cut.begin = std::min(cut.begin, group.first_position);
+      cut.end = std::max(cut.end, group.first_position + group.positions);
     }
-    parts_.convolutions.push_back(std::move(convolution));
+    return cut;
+  }
+
+  // Takes the outputs of the tiles of a width that is cut. Gaps before the first
+  // and behind the last position belong to the tiles there.
+  void CutOutputs(const Cut& cut, const Cut& tile, RowPart& part) const {
+    const AxisGeometry& width = axes_[2];
+    const auto first_output = [&](int64_t position) {
+      return std::clamp<int64_t>(width.stride * position - width.crop_begin, 0, width.out);
+    };
+    part.first_output = tile.begin == cut.begin ? 0 : first_output(tile.begin);
+    part.outputs = (tile.end == cut.end ? width.out : first_output(tile.end)) - part.first_output;
+  }
+
+  // False if the convolution has no positions there.
+  bool AddTile(const Cut& cut, PhaseConvolution& convolution) const {
+    PhaseTile tile;
+    tile.phases = convolution.phases;
+    PhaseGroup& group = tile.phases[parts_.tile_axis];
+    const int64_t end = std::min(cut.end, group.first_position + group.positions);
+    group.first_position = std::max(cut.begin, group.first_position);
+    group.positions = end - group.first_position;
+    if (group.positions <= 0) return false;
+    const int64_t reach = (group.taps - 1) * group.tap_distance;
+    tile.first_input = std::max<int64_t>(0, group.first_position - reach);
+    tile.inputs = std::min(axes_[parts_.tile_axis].in, end) - tile.first_input;
+    convolution.tiles.push_back(tile);
+    return true;
   }
 
   // Of `rows` rows along the tile axis.
-  TileCost CostOf(const PhaseConvolution& convolution, int64_t rows) const {
+  TileCost CostOf(const std::vector<PhaseConvolution>& together, int64_t rows) const {
     TileCost cost;
     cost.rows = rows;
-    cost.positions = 1;
-    int64_t taps = 1;
-    for (size_t i = 0; i < 3; ++i) {
-      if (i != parts_.tile_axis) cost.positions *= convolution.phases[i].positions;
-      taps *= convolution.phases[i].taps;
+    for (const PhaseConvolution& convolution : together) {
+      int64_t positions = 1;
+      int64_t taps = 1;
+      for (size_t i = 0; i < 3; ++i) {
+        if (i != parts_.tile_axis) positions *= convolution.phases[i].positions;
+        taps *= convolution.phases[i].taps;
+      }
+      const int64_t sums = positions * convolution.channels;
+      cost.positions = std::max(cost.positions, positions);
+      cost.scratch_bytes += sums * static_cast<int64_t>(sizeof(float));
+      cost.multiplications += sums * taps * problem_.in_channels;
     }
-    cost.scratch_bytes =
-        cost.positions * convolution.channels * static_cast<int64_t>(sizeof(float));
-    cost.multiplications = cost.positions * convolution.channels * taps * problem_.in_channels;
     return cost;
   }
 
-  void ChooseImagesPerTask() {
-    parts_.images_per_task = problem_.batch;
-    for (const PhaseConvolution& convolution : parts_.convolutions) {
-      const int64_t rows = convolution.phases[parts_.tile_axis].positions;
-      TileCost image = CostOf(convolution, problem_.batch);
-      image.positions *= rows;
-      image.scratch_bytes *= rows;
-      const int64_t images = convolution.tiles.size() == 1 ? ImagesPerTask(image) : 1;
-      parts_.images_per_task = std::min(parts_.images_per_task, images);
-    }
+  // Images for one task when the rows of each are a single tile.
+  int64_t FittingImages(const TileCost& cost) const {
+    TileCost image = cost;
+    image.rows = problem_.batch;
+    image.positions *= cost.rows;
+    image.scratch_bytes *= cost.rows;
+    return ImagesPerTask(image);
   }
 
   // Makes the primitives of the tiles and packs the weights as they want them,
@@ -229,10 +302,13 @@ class PlanBuilder {
     return group.first_phase + phase + axis.stride * (group.taps - 1 - t);
   }
 
-  static const PhaseTile& LargestTile(const PhaseConvolution& convolution) {
+  const PhaseTile& LargestTile(const PhaseConvolution& convolution) const {
+    const auto positions = [&](const PhaseTile& tile) {
+      return tile.phases[parts_.tile_axis].positions;
+    };
     return *std::max_element(
         convolution.tiles.begin(), convolution.tiles.end(),
-        [](const PhaseTile& a, const PhaseTile& b) { return a.positions < b.positions; });
+        [&](const PhaseTile& a, const PhaseTile& b) { return positions(a) < positions(b); });
   }
 
   memory::dims WeightDims(const PhaseConvolution& convolution) const {
@@ -247,20 +323,18 @@ class PlanBuilder {
     memory::dims dst = {images, convolution.channels};
     memory::dims strides, dilations, padding_begin, padding_end;
     for (size_t i = first_axis_; i < 3; ++i) {
-      const PhaseGroup& group = convolution.phases[i];
+      const PhaseGroup& group = tile.phases[i];
       const bool is_cut = i == parts_.tile_axis;
       const int64_t inputs = is_cut ? tile.inputs : axes_[i].in;
       const int64_t first_input = is_cut ? tile.first_input : 0;
-      const int64_t first_position = is_cut ? tile.first_position : group.first_position;
-      const int64_t positions = is_cut ? tile.positions : group.positions;
       const int64_t reach = (group.taps - 1) * group.tap_distance;
-      const int64_t padding = first_input + reach - first_position;
+      const int64_t padding = first_input + reach - group.first_position;
       src.push_back(inputs);
-      dst.push_back(positions);
+      dst.push_back(group.positions);
       strides.push_back(1);
       dilations.push_back(group.tap_distance - 1);
       padding_begin.push_back(padding);
-      padding_end.push_back(positions + reach - inputs - padding);
+      padding_end.push_back(group.positions + reach - inputs - padding);
     }
     const auto layout = first_axis_ == 0 ? memory::format_tag::ndhwc : memory::format_tag::nhwc;
     return MakePrimitiveDesc<Convolution>(
@@ -274,17 +348,26 @@ class PlanBuilder {
   size_t TileConvolutionFor(const PhaseConvolution& convolution, const PhaseTile& tile,
                             int64_t images) {
     const auto desc = MakeDesc(convolution, tile, images, convolution.weights->desc);
-    const int64_t offset = tile.first_input - tile.first_position;
-    const SizeKey key = {PartOf(convolution), {images, tile.positions, tile.inputs, offset}};
+    const PhaseGroup& cut = tile.phases[parts_.tile_axis];
+    const int64_t offset = tile.first_input - cut.first_position;
+    const SizeKey key = {PartOf(convolution), {images, cut.positions, tile.inputs, offset}};
     const auto [found, is_new] = by_size_.try_emplace(key, parts_.tile_convolutions.size());
     if (is_new) {
-      TileConvolution made{SharedPrimitive(desc), desc.src_desc(), desc.dst_desc()};
-      parts_.scratch_bytes =
-          std::max(parts_.scratch_bytes, RoundUpToAlignment(made.dst_desc.get_size()) +
-                                             made.primitive.scratchpad_bytes());
-      parts_.tile_convolutions.push_back(std::move(made));
+      parts_.tile_convolutions.push_back({SharedPrimitive(desc), desc.src_desc(), desc.dst_desc()});
     }
     return found->second;
+  }
+
+  // The sums of a task's tiles lie one after the other.
+  void PlaceSums() {
+    for (PhaseTask& task : parts_.tasks) {
+      for (TileSums& sums : task.tiles) {
+        const PhaseTile& tile = parts_.convolutions[sums.convolution].tiles[sums.tile];
+        sums.offset_bytes = task.sums_bytes;
+        task.sums_bytes +=
+            RoundUpToAlignment(parts_.tile_convolutions[tile.convolution].dst_desc.get_size());
+      }
+    }
   }
 
   using SizeKey = std::pair<WeightsPart, std::array<int64_t, 4>>;
@@ -309,9 +392,6 @@ class PhaseConvStrategy final : public Strategy {
 
   Status Supports(const DeconvProblem& problem) const override {
     TCONV_RETURN_IF_ERROR(FitsOneDnn(problem));
-    if (problem.data_format == DataFormat::kChannelsFirst) {
-      return MakeError(StatusCode::kUnimplemented, "computes channels_last only");
-    }
     for (const AxisGeometry& axis : problem.axes) {
       if (IsStridedAndDilated(axis)) {
         return MakeError(StatusCode::kUnimplemented, "strides and dilation on one axis");
