@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "tests/support/shape_table.h"
@@ -89,6 +90,50 @@ TEST_P(WeaveKernelsTest, AnActivatedValueDoesNotDependOnItsPlace) {
     kernels_.activate(VectorActivation::kTanh, 0, &alone, 1);
     EXPECT_EQ(alone, together[i]);
     EXPECT_NEAR(alone, std::tanh(values[i]), 1e-6);
+  }
+}
+
+// Elements of any type as floats.
+std::vector<float> Widened(ConstTensorView values) {
+  const Tensor wide = Tensor::Converted(values, DType::kFloat32).value();
+  const auto span = wide.view().values<float>();
+  return {span.begin(), span.end()};
+}
+
+Tensor Filled(DType dtype, int64_t count) {
+  Tensor values = Tensor::Allocate(dtype, Shape{count}).value();
+  std::memset(values.mutable_view().data, 0x41, static_cast<size_t>(values.size_bytes()));
+  return values;
+}
+
+TEST_P(WeaveKernelsTest, TransposesMatricesOfAnySizeAndLeavesTheRestAlone) {
+  constexpr size_t kSizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 35};
+  constexpr size_t kStride = 37;
+  constexpr std::pair<DType, DType> kTypes[] = {
+      {DType::kFloat32, DType::kFloat32},   {DType::kFloat32, DType::kFloat16},
+      {DType::kFloat32, DType::kBFloat16},  {DType::kFloat16, DType::kFloat32},
+      {DType::kFloat16, DType::kFloat16},   {DType::kBFloat16, DType::kFloat32},
+      {DType::kBFloat16, DType::kBFloat16},
+  };
+  for (const auto& [from, to] : kTypes) {
+    const Tensor src = tconv::testing::RandomTensor(Shape{kStride * kStride}, from, 6);
+    const Tensor cast = Tensor::Converted(src.view(), to).value();
+    const std::vector<float> values = Widened(cast.view());
+    for (const size_t rows : kSizes) {
+      for (const size_t columns : kSizes) {
+        Tensor dst = Filled(to, kStride * kStride);
+        std::vector<float> expected = Widened(dst.view());
+        for (size_t r = 0; r < rows; ++r) {
+          for (size_t c = 0; c < columns; ++c) {
+            expected[c * kStride + r] = values[r * kStride + c];
+          }
+        }
+        kernels_.transpose({rows, columns, from, kStride, to, kStride}, src.view().data,
+                           dst.mutable_view().data);
+        ASSERT_EQ(Widened(dst.view()), expected)
+            << NameOf(from) << " to " << NameOf(to) << ", " << rows << " x " << columns;
+      }
+    }
   }
 }
 

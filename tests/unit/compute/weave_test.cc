@@ -76,6 +76,16 @@ TEST(WeaveTest, InterleavesAnyNumberOfPlanes) {
   }
 }
 
+TEST(WeaveTest, WritesRunsOfPlanesInTheTypeOfTheOutput) {
+  const std::vector<float> values = {1, 2, 3, 4, 5, 257};
+  std::vector<BFloat16> dst(10, ToBFloat16(-1));
+  MakeWeave("dtype=mixed_bfloat16")
+      .WriteRuns(DType::kFloat32, values.data(), 3, 2, reinterpret_cast<std::byte*>(dst.data()), 5);
+  std::vector<float> planes;
+  for (const BFloat16 value : dst) planes.push_back(ToFloat(value));
+  EXPECT_THAT(planes, ElementsAre(1, 3, 5, -1, -1, 2, 4, 256, -1, -1));
+}
+
 class WeaveActivationTest : public ::testing::TestWithParam<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Activations, WeaveActivationTest,
