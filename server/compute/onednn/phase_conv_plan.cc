@@ -43,8 +43,10 @@ class PhaseConvPlan final : public ForwardPlan {
 
   std::vector<SharedPart> shared_parts() const override {
     std::vector<SharedPart> parts;
-    for (const PhaseConvolution& convolution : parts_.convolutions) {
-      parts.push_back(AsSharedPart(convolution.weights));
+    for (const TileConvolution& convolution : parts_.tile_convolutions) {
+      const SharedPart part = AsSharedPart(convolution.weights);
+      const auto is_same = [&](const SharedPart& other) { return other.identity == part.identity; };
+      if (std::none_of(parts.begin(), parts.end(), is_same)) parts.push_back(part);
     }
     return parts;
   }
@@ -129,7 +131,7 @@ class PhaseConvPlan final : public ForwardPlan {
     const bool is_full_set = images == parts_.images_per_task;
     const TileConvolution& convolution =
         parts_.tile_convolutions[is_full_set ? tile.convolution : tile.last_convolution];
-    const PackedWeights& weights = *parts_.convolutions[of.convolution].weights;
+    const PackedWeights& weights = *convolution.weights;
     // Everything inside of the tile axis.
     const int64_t input_row_bytes = image_bytes / axes_[parts_.tile_axis].in;
     const std::byte* tile_src = src + tile.first_input * input_row_bytes;

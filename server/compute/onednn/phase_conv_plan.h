@@ -34,6 +34,7 @@ struct TileConvolution {
   SharedPrimitive primitive;
   dnnl::memory::desc src_desc;
   dnnl::memory::desc dst_desc;
+  std::shared_ptr<const PackedWeights> weights;
 };
 
 // The convolution of one phase group of each axis and one set of filters.
@@ -42,7 +43,6 @@ struct PhaseConvolution {
   int64_t first_filter = 0;
   int64_t filters = 0;
   int64_t channels = 0;  // (phase of d, phase of h, phase of w, filter)
-  std::shared_ptr<const PackedWeights> weights;
   std::vector<PhaseTile> tiles;
 };
 

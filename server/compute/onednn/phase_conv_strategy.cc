@@ -27,7 +27,7 @@ using Convolution = dnnl::convolution_forward;
 
 // The part of the weights behind a convolution: first phase and phase count of
 // each axis, first filter and filter count, and the dtype.
-using WeightsPart = std::array<int64_t, 9>;
+using WeightsPart = std::array<int64_t, 10>;
 
 // Weights of one convolution that stay in the L2 cache while images or tiles
 // pass by.
@@ -226,24 +226,19 @@ class PlanBuilder {
     return ImagesPerTask(image);
   }
 
-  // Makes the primitives of the tiles and packs the weights as they want them,
-  // or takes those that another plan has packed.
+  // Makes the primitives of the tiles.
   Status Prepare(PhaseConvolution& convolution) {
-    const WeightsPart part = PartOf(convolution);
-    convolution.weights = packed_weights_.Find(weights_, part);
-    if (convolution.weights == nullptr) {
-      TCONV_ASSIGN_OR_RETURN(convolution.weights, Pack(convolution));
-      packed_weights_.Put(weights_, part, convolution.weights);
-    }
     const int64_t rest = problem_.batch % parts_.images_per_task;
     for (PhaseTile& tile : convolution.tiles) {
-      tile.convolution = TileConvolutionFor(convolution, tile, parts_.images_per_task);
-      if (rest > 0) tile.last_convolution = TileConvolutionFor(convolution, tile, rest);
+      TCONV_ASSIGN_OR_RETURN(tile.convolution,
+                             TileConvolutionFor(convolution, tile, parts_.images_per_task));
+      if (rest == 0) continue;
+      TCONV_ASSIGN_OR_RETURN(tile.last_convolution, TileConvolutionFor(convolution, tile, rest));
     }
     return OkStatus();
   }
 
-  WeightsPart PartOf(const PhaseConvolution& convolution) const {
+  WeightsPart PartOf(const PhaseConvolution& convolution, int64_t layout) const {
     WeightsPart part;
     for (size_t i = 0; i < 3; ++i) {
       part[2 * i] = convolution.phases[i].first_phase;
@@ -252,12 +247,14 @@ class PlanBuilder {
     part[6] = convolution.first_filter;
     part[7] = convolution.filters;
     part[8] = static_cast<int64_t>(kernel_.dtype);
+    part[9] = layout;
     return part;
   }
 
   // The convolution reads its taps in ascending order of inputs, that is in
   // descending order of the taps of the kernel.
-  StatusOr<std::shared_ptr<const PackedWeights>> Pack(const PhaseConvolution& convolution) {
+  StatusOr<std::shared_ptr<const PackedWeights>> Pack(const PhaseConvolution& convolution,
+                                                      const memory::desc& packed_desc) const {
     const auto& [d, h, w] = convolution.phases;
     const int64_t taps = d.taps * h.taps * w.taps;
     TCONV_ASSIGN_OR_RETURN(
@@ -286,11 +283,6 @@ class PlanBuilder {
       strides.push_back(tap_strides[i] * convolution.channels * problem_.in_channels);
     }
     const memory::desc plain_desc(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype), strides);
-    const memory::desc packed_desc =
-        MakeDesc(convolution, LargestTile(convolution), parts_.images_per_task,
-                 memory::desc(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype),
-                              memory::format_tag::any))
-            .weights_desc();
     TCONV_ASSIGN_OR_RETURN(Tensor packed,
                            runtime_.Reordered(plain.view().data, plain_desc, packed_desc));
     return std::make_shared<const PackedWeights>(PackedWeights{std::move(packed), packed_desc});
@@ -300,15 +292,6 @@ class PlanBuilder {
   static int64_t KernelTap(const AxisGeometry& axis, const PhaseGroup& group, int64_t phase,
                            int64_t t) {
     return group.first_phase + phase + axis.stride * (group.taps - 1 - t);
-  }
-
-  const PhaseTile& LargestTile(const PhaseConvolution& convolution) const {
-    const auto positions = [&](const PhaseTile& tile) {
-      return tile.phases[parts_.tile_axis].positions;
-    };
-    return *std::max_element(
-        convolution.tiles.begin(), convolution.tiles.end(),
-        [&](const PhaseTile& a, const PhaseTile& b) { return positions(a) < positions(b); });
   }
 
   memory::dims WeightDims(const PhaseConvolution& convolution) const {
@@ -345,17 +328,40 @@ class PlanBuilder {
   }
 
   // The index of the convolution for a tile; tiles of one size share one.
-  size_t TileConvolutionFor(const PhaseConvolution& convolution, const PhaseTile& tile,
-                            int64_t images) {
-    const auto desc = MakeDesc(convolution, tile, images, convolution.weights->desc);
+  StatusOr<size_t> TileConvolutionFor(const PhaseConvolution& convolution, const PhaseTile& tile,
+                                      int64_t images) {
     const PhaseGroup& cut = tile.phases[parts_.tile_axis];
     const int64_t offset = tile.first_input - cut.first_position;
-    const SizeKey key = {PartOf(convolution), {images, cut.positions, tile.inputs, offset}};
-    const auto [found, is_new] = by_size_.try_emplace(key, parts_.tile_convolutions.size());
-    if (is_new) {
-      parts_.tile_convolutions.push_back({SharedPrimitive(desc), desc.src_desc(), desc.dst_desc()});
+    const SizeKey key = {PartOf(convolution, 0), {images, cut.positions, tile.inputs, offset}};
+    const auto found = by_size_.find(key);
+    if (found != by_size_.end()) return found->second;
+    TCONV_ASSIGN_OR_RETURN(TileConvolution made, MakeTileConvolution(convolution, tile, images));
+    const size_t index = parts_.tile_convolutions.size();
+    parts_.tile_convolutions.push_back(std::move(made));
+    by_size_[key] = index;
+    return index;
+  }
+
+  // With weights that another size or plan has packed, if a fast kernel takes
+  // their layout; else with weights packed as this size wants them.
+  StatusOr<TileConvolution> MakeTileConvolution(const PhaseConvolution& convolution,
+                                                const PhaseTile& tile, int64_t images) const {
+    const memory::desc any(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype),
+                           memory::format_tag::any);
+    for (int64_t layout = 0;; ++layout) {
+      const WeightsPart part = PartOf(convolution, layout);
+      std::shared_ptr<const PackedWeights> weights = packed_weights_.Find(weights_, part);
+      const bool is_new = weights == nullptr;
+      const auto desc = MakeDesc(convolution, tile, images, is_new ? any : weights->desc);
+      if (is_new) {
+        TCONV_ASSIGN_OR_RETURN(weights, Pack(convolution, desc.weights_desc()));
+        packed_weights_.Put(weights_, part, weights);
+      } else if (IsReference(desc) && !IsReference(MakeDesc(convolution, tile, images, any))) {
+        continue;
+      }
+      return TileConvolution{SharedPrimitive(desc), desc.src_desc(), desc.dst_desc(),
+                             std::move(weights)};
     }
-    return found->second;
   }
 
   // The sums of a task's tiles lie one after the other.

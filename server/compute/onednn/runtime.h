@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -104,6 +105,12 @@ class SharedPrimitive {
   dnnl::memory::desc scratchpad_desc_;
   std::unique_ptr<IdleCalls> idle_calls_;
 };
+
+// Whether the library has no kernel for this but plain loops.
+template <typename PrimitiveDesc>
+bool IsReference(const PrimitiveDesc& desc) {
+  return std::string_view(desc.impl_info_str()).starts_with("ref");
+}
 
 // The attributes of every primitive of this project.
 dnnl::primitive_attr ScratchpadFromCaller();
