@@ -180,13 +180,17 @@ class PhaseConvPlan final : public ForwardPlan {
     const AxisGeometry& axis = axes_[2];
     const int64_t stride = parts_.convolutions[of.convolution].channels;
     const auto weave = [&](int64_t p, int64_t positions, int64_t first_phase, int64_t phases) {
-      const int64_t out = OutputOf(axis, w, p, first_phase) - part.first_output;
-      const RowsOfSums rows = {sums + p * stride + first_phase * part.filters,
-                               static_cast<size_t>(stride), static_cast<size_t>(positions),
-                               static_cast<size_t>(phases * part.filters)};
-      weave_.FinishRows(rows, static_cast<size_t>(part.first_filter),
-                        row.data + Bytes(out * row.stride),
-                        static_cast<size_t>(axis.stride * row.stride));
+      // Phases follow each other in the output if their filters are complete.
+      const int64_t joined = part.filters == problem_.out_channels ? phases : 1;
+      for (int64_t phase = first_phase; phase < first_phase + phases; phase += joined) {
+        const int64_t out = OutputOf(axis, w, p, phase) - part.first_output;
+        const RowsOfSums rows = {sums + p * stride + phase * part.filters,
+                                 static_cast<size_t>(stride), static_cast<size_t>(positions),
+                                 static_cast<size_t>(joined * part.filters)};
+        weave_.FinishRows(rows, static_cast<size_t>(part.first_filter),
+                          row.data + Bytes(out * row.stride),
+                          static_cast<size_t>(axis.stride * row.stride));
+      }
     };
     // Positions at the edges may have phases outside of the output.
     int64_t begin = 0;

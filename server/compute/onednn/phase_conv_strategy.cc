@@ -101,10 +101,8 @@ class PlanBuilder {
     }
   }
 
-  // Filters are taken in sets whose weights stay in the cache, unless phases of
-  // the width are merged: these share runs of the output.
+  // Filters are taken in sets whose weights stay in the cache.
   int64_t FiltersPerSet(const Phases& phases) const {
-    if (phases[2].phases > 1) return problem_.out_channels;
     const int64_t bytes_per_filter =
         WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(kernel_.dtype));
     const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
