@@ -115,6 +115,12 @@ class PlanBuilder {
     return weights;
   }
 
+  // Positions along the tile axis.
+  struct Cut {
+    int64_t begin;
+    int64_t end;
+  };
+
   // Adds the convolutions of one set of filters and the tasks that they are cut
   // into.
   void AddTasks(const std::vector<Phases>& together, int64_t first_filter, int64_t filters) {
@@ -126,15 +132,7 @@ class PlanBuilder {
     const TileCost cost = CostOf(convolutions, cut.end - cut.begin);
     const int64_t rows = RowsPerTile(cost);
     for (int64_t row = cut.begin; row < cut.end; row += rows) {
-      const Cut tile = {row, std::min(row + rows, cut.end)};
-      PhaseTask task;
-      task.part = {0, axes_[2].out, first_filter, filters};
-      if (parts_.tile_axis == 2) CutOutputs(cut, tile, task.part);
-      for (size_t c = 0; c < convolutions.size(); ++c) {
-        if (!AddTile(tile, convolutions[c])) continue;
-        task.tiles.push_back({parts_.convolutions.size() + c, convolutions[c].tiles.size() - 1});
-      }
-      parts_.tasks.push_back(std::move(task));
+      parts_.tasks.push_back(MakeTask(cut, {row, std::min(row + rows, cut.end)}, convolutions));
     }
     parts_.images_per_task =
         std::min(parts_.images_per_task, rows < cost.rows ? 1 : FittingImages(cost));
@@ -152,12 +150,6 @@ class PlanBuilder {
     return convolution;
   }
 
-  // Positions along the tile axis.
-  struct Cut {
-    int64_t begin;
-    int64_t end;
-  };
-
   // Those of all phases, whose positions overlap.
   Cut CutOf(const std::vector<Phases>& together) const {
     Cut cut = {together.front()[parts_.tile_axis].first_position, 0};
@@ -167,6 +159,19 @@ class PlanBuilder {
       cut.end = std::max(cut.end, group.first_position + group.positions);
     }
     return cut;
+  }
+
+  // The task of one tile, which it adds to convolutions that are to be added.
+  PhaseTask MakeTask(const Cut& cut, const Cut& tile,
+                     std::vector<PhaseConvolution>& convolutions) const {
+    PhaseTask task;
+    task.part = {0, axes_[2].out, convolutions.front().first_filter, convolutions.front().filters};
+    if (parts_.tile_axis == 2) CutOutputs(cut, tile, task.part);
+    for (size_t c = 0; c < convolutions.size(); ++c) {
+      if (!AddTile(tile, convolutions[c])) continue;
+      task.tiles.push_back({parts_.convolutions.size() + c, convolutions[c].tiles.size() - 1});
+    }
+    return task;
   }
 
   // Takes the outputs of the tiles of a width that is cut. Gaps before the first
