@@ -268,11 +268,16 @@ class PhaseConvPlan final : public ForwardPlan {
 
   // Fills the gaps of a row; one that is not covered is nothing else.
   void FillRow(const RowPart& part, const Row& row, bool is_row_covered) const {
-    const RowsOfSums no_sums = {zeros_.data(), 0, 1, static_cast<size_t>(part.filters)};
-    for (int64_t i = 0; i < part.outputs; ++i) {
-      if (is_row_covered && is_covered_[2][static_cast<size_t>(part.first_output + i)]) continue;
+    const auto is_gap = [&](int64_t i) {
+      return !is_row_covered || !is_covered_[2][static_cast<size_t>(part.first_output + i)];
+    };
+    for (int64_t begin = 0, end = 0; begin < part.outputs; begin = end) {
+      for (end = begin; end < part.outputs && is_gap(end);) ++end;
+      const RowsOfSums no_sums = {zeros_.data(), 0, static_cast<size_t>(end - begin),
+                                  static_cast<size_t>(part.filters)};
       weave_.FinishRows(no_sums, static_cast<size_t>(part.first_filter),
-                        row.data + Bytes(i * row.stride), static_cast<size_t>(row.stride));
+                        row.data + Bytes(begin * row.stride), static_cast<size_t>(row.stride));
+      while (end < part.outputs && !is_gap(end)) ++end;
     }
   }
 
