@@ -103,8 +103,6 @@ def draw(measured, peers, threads):
         mark(100 * (legend_x - LABEL_WIDTH + 6) / PLOT_WIDTH * largest / 100, 16, colour)
         drawing.text(legend_x + 18, 20, name)
         legend_x += 40 + 7.2 * len(name)
-    drawing.rect(legend_x, 11, 22, 10, fill="url(#hatch)")
-    drawing.text(legend_x + 28, 20, "memory is too slow")
 
     bottom = height - 34
     for percent in range(0, largest + 1, 20):
@@ -113,6 +111,8 @@ def draw(measured, peers, threads):
         drawing.text(x(percent), TOP - 20, f"{percent} %", anchor="middle", size=12)
     drawing.text(x(0), height - 10, f"of the practical peak, {threads} "
                  f"thread{'s' if threads > 1 else ''}; to the right is faster", size=12)
+    drawing.rect(x(70), height - 21, 22, 14, fill="url(#hatch)")
+    drawing.text(x(70) + 30, height - 10, "faster than memory", size=12)
 
     for index, case in enumerate(measured.cases):
         y = TOP + ROW_HEIGHT * index + ROW_HEIGHT / 2
