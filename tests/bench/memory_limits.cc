@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -26,14 +27,17 @@ std::span<float> PartOf(Tensor& buffer, int64_t index, int64_t count) {
                         static_cast<size_t>(size * (index + 1) / count - begin));
 }
 
-// In the widest vectors of the CPU: narrow ones do not reach the speed of its
-// caches.
-__attribute__((target_clones("avx512f", "avx2", "default"))) int32_t SumOfBits(
-    std::span<const float> values) {
-  const auto* words = reinterpret_cast<const int32_t*>(values.data());
+// Narrow vectors do not reach the speed of the CPU's caches.
+#if defined(__x86_64__)
+#define TCONV_WIDEST_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define TCONV_WIDEST_VECTORS
+#endif
+
+TCONV_WIDEST_VECTORS uint32_t SumOfBits(std::span<const float> values) {
   uint32_t sum = 0;
-  for (size_t i = 0; i < values.size(); ++i) sum += static_cast<uint32_t>(words[i]);
-  return static_cast<int32_t>(sum);
+  for (const float value : values) sum += std::bit_cast<uint32_t>(value);
+  return sum;
 }
 
 StatusOr<std::shared_ptr<Tensor>> MakeBuffer(int64_t bytes) {

@@ -76,9 +76,9 @@ def read_peers(path, threads):
 
 def draw(measured, peers, threads):
     largest = 120
+    on_threads = f"of the practical peak, {threads} thread{'s' if threads > 1 else ''}"
     height = TOP + ROW_HEIGHT * len(measured.cases) + 34
-    drawing = Drawing(LABEL_WIDTH + PLOT_WIDTH + 30, height,
-                      f"Per cent of the practical peak, {threads} threads")
+    drawing = Drawing(LABEL_WIDTH + PLOT_WIDTH + 30, height, f"Per cent {on_threads}")
 
     def x(percent):
         return LABEL_WIDTH + PLOT_WIDTH * min(percent, largest) / largest
@@ -109,8 +109,7 @@ def draw(measured, peers, threads):
         drawing.line(x(percent), TOP - 14, x(percent), bottom, stroke=FAINT,
                      width=2 if percent == 100 else 1)
         drawing.text(x(percent), TOP - 20, f"{percent} %", anchor="middle", size=12)
-    drawing.text(x(0), height - 10, f"of the practical peak, {threads} "
-                 f"thread{'s' if threads > 1 else ''}; to the right is faster", size=12)
+    drawing.text(x(0), height - 10, f"{on_threads}; to the right is faster", size=12)
     drawing.rect(x(70), height - 21, 22, 14, fill="url(#hatch)")
     drawing.text(x(70) + 30, height - 10, "faster than memory", size=12)
 
