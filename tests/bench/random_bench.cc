@@ -193,8 +193,7 @@ int Main(int argc, char** argv) {
   const Machine machine(threads);
   std::vector<MeasuredCase> cases;
   for (const ShapeRow& row : RowsOf(lines, count, seed)) cases.push_back(Measure(machine, row));
-  std::printf("%zu problems, seed %llu, %d threads\n", cases.size(),
-              static_cast<unsigned long long>(seed), threads);
+  std::printf("%zu problems, %d threads\n", cases.size(), threads);
   PrintWorst("planned against the baseline", cases, &MeasuredCase::against_baseline, worst);
   PrintWorst("planned against the best strategy", cases, &MeasuredCase::against_best, worst);
   return 0;
