@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,13 +48,13 @@ class PlanBuilder {
  public:
   PlanBuilder(const OneDnnRuntime& runtime, PackedWeightsIndex<WeightsPart>& packed_weights,
               const DeconvProblem& problem, std::shared_ptr<const Weights> weights,
-              ConstTensorView kernel)
+              DType multiplied_as)
       : runtime_(runtime),
         packed_weights_(packed_weights),
         problem_(problem),
         axes_(SpatialAxes(problem)),
         weights_(std::move(weights)),
-        kernel_(kernel),
+        multiplied_as_(multiplied_as),
         first_axis_(problem.axes.size() == 3 ? 0 : 1) {}
 
   StatusOr<PhaseConvParts> Build() {
@@ -104,7 +105,7 @@ class PlanBuilder {
   // Filters are taken in sets whose weights stay in the cache.
   int64_t FiltersPerSet(const Phases& phases) const {
     const int64_t bytes_per_filter =
-        WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(kernel_.dtype));
+        WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(multiplied_as_));
     const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
     return std::max(fit, kFilterBlock);
   }
@@ -249,21 +250,31 @@ class PlanBuilder {
     }
     part[6] = convolution.first_filter;
     part[7] = convolution.filters;
-    part[8] = static_cast<int64_t>(kernel_.dtype);
+    part[8] = static_cast<int64_t>(multiplied_as_);
     part[9] = layout;
     return part;
+  }
+
+  // To cast the kernel takes longer than to compile a plan that packs nothing.
+  StatusOr<ConstTensorView> Kernel() {
+    if (!kernel_.has_value()) {
+      TCONV_ASSIGN_OR_RETURN(
+          kernel_, CastWeight::Make(weights_->kernel.view(), problem_.dtype, multiplied_as_));
+    }
+    return kernel_->view();
   }
 
   // The convolution reads its taps in ascending order of inputs, that is in
   // descending order of the taps of the kernel.
   StatusOr<std::shared_ptr<const PackedWeights>> Pack(const PhaseConvolution& convolution,
-                                                      const memory::desc& packed_desc) const {
+                                                      const memory::desc& packed_desc) {
     const auto& [d, h, w] = convolution.phases;
     const int64_t taps = d.taps * h.taps * w.taps;
+    TCONV_ASSIGN_OR_RETURN(const ConstTensorView kernel, Kernel());
     TCONV_ASSIGN_OR_RETURN(
         Tensor plain,
-        Tensor::Allocate(kernel_.dtype, Shape{taps, convolution.channels, problem_.in_channels}));
-    const auto filter_bytes = static_cast<size_t>(problem_.in_channels) * SizeOf(kernel_.dtype);
+        Tensor::Allocate(multiplied_as_, Shape{taps, convolution.channels, problem_.in_channels}));
+    const auto filter_bytes = static_cast<size_t>(problem_.in_channels) * SizeOf(multiplied_as_);
     const size_t set_bytes = static_cast<size_t>(convolution.filters) * filter_bytes;
     std::byte* out = plain.mutable_view().data;
     for (int64_t tap = 0; tap < taps; ++tap) {
@@ -276,7 +287,7 @@ class PlanBuilder {
         const int64_t kw = KernelTap(axes_[2], w, i % w.phases, tw);
         const int64_t kernel_tap = (kd * axes_[1].kernel + kh) * axes_[2].kernel + kw;
         const int64_t filter = kernel_tap * problem_.out_channels + convolution.first_filter;
-        std::memcpy(out, kernel_.data + static_cast<size_t>(filter) * filter_bytes, set_bytes);
+        std::memcpy(out, kernel.data + static_cast<size_t>(filter) * filter_bytes, set_bytes);
         out += set_bytes;
       }
     }
@@ -285,7 +296,7 @@ class PlanBuilder {
     for (size_t i = first_axis_; i < 3; ++i) {
       strides.push_back(tap_strides[i] * convolution.channels * problem_.in_channels);
     }
-    const memory::desc plain_desc(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype), strides);
+    const memory::desc plain_desc(WeightDims(convolution), OneDnnTypeOf(multiplied_as_), strides);
     TCONV_ASSIGN_OR_RETURN(Tensor packed,
                            runtime_.Reordered(plain.view().data, plain_desc, packed_desc));
     return std::make_shared<const PackedWeights>(PackedWeights{std::move(packed), packed_desc});
@@ -325,9 +336,10 @@ class PlanBuilder {
     const auto layout = first_axis_ == 0 ? memory::format_tag::ndhwc : memory::format_tag::nhwc;
     return MakePrimitiveDesc<Convolution>(
         runtime_.engine(), ScratchpadFromCaller(), dnnl::prop_kind::forward_inference,
-        dnnl::algorithm::convolution_direct, memory::desc(src, OneDnnTypeOf(kernel_.dtype), layout),
-        weights_desc, memory::desc(dst, memory::data_type::f32, layout), strides, dilations,
-        padding_begin, padding_end);
+        dnnl::algorithm::convolution_direct,
+        memory::desc(src, OneDnnTypeOf(multiplied_as_), layout), weights_desc,
+        memory::desc(dst, memory::data_type::f32, layout), strides, dilations, padding_begin,
+        padding_end);
   }
 
   // The index of the convolution for a tile; tiles of one size share one.
@@ -348,8 +360,8 @@ class PlanBuilder {
   // With weights that another size or plan has packed, if a fast kernel takes
   // their layout; else with weights packed as this size wants them.
   StatusOr<TileConvolution> MakeTileConvolution(const PhaseConvolution& convolution,
-                                                const PhaseTile& tile, int64_t images) const {
-    const memory::desc any(WeightDims(convolution), OneDnnTypeOf(kernel_.dtype),
+                                                const PhaseTile& tile, int64_t images) {
+    const memory::desc any(WeightDims(convolution), OneDnnTypeOf(multiplied_as_),
                            memory::format_tag::any);
     for (int64_t layout = 0;; ++layout) {
       const WeightsPart part = PartOf(convolution, layout);
@@ -386,8 +398,9 @@ class PlanBuilder {
   const DeconvProblem& problem_;
   const std::array<AxisGeometry, 3> axes_;
   const std::shared_ptr<const Weights> weights_;
-  const ConstTensorView kernel_;  // in the type that is multiplied
-  const size_t first_axis_;       // that oneDNN sees
+  const DType multiplied_as_;
+  std::optional<CastWeight> kernel_;  // in that type, when something is packed
+  const size_t first_axis_;           // that oneDNN sees
   PhaseConvParts parts_;
   std::map<SizeKey, size_t> by_size_;
 };
@@ -413,11 +426,9 @@ class PhaseConvStrategy final : public Strategy {
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
     TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));
     const DType multiplied_as = MultipliedAs(problem.dtype);
-    TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
-                           CastWeight::Make(weights->kernel.view(), problem.dtype, multiplied_as));
     std::unique_ptr<const ForwardPlan> plan;
     TCONV_RETURN_IF_ERROR(CallOneDnn([&]() -> Status {
-      PlanBuilder builder(*runtime_, packed_weights_, problem, weights, kernel.view());
+      PlanBuilder builder(*runtime_, packed_weights_, problem, weights, multiplied_as);
       TCONV_ASSIGN_OR_RETURN(PhaseConvParts parts, builder.Build());
       plan = MakePhaseConvPlan(runtime_, pool_, problem, multiplied_as, std::move(parts),
                                std::move(weave));
