@@ -35,7 +35,8 @@ class WeightStreamPlan final : public ForwardPlan {
         layout_(std::move(layout)),
         weights_(std::move(weights)),
         weave_(std::move(weave)),
-        kernels_(StreamKernelsForThisCpu()) {
+        kernels_(StreamKernelsForThisCpu()),
+        is_planar_(problem.data_format == DataFormat::kChannelsFirst) {
     for (size_t set = 0; set < layout_.input_sets.size(); ++set) {
       set_offsets_.push_back(gathered_size_);
       gathered_size_ += problem.batch * layout_.InputsOf(set) * problem.in_channels;
@@ -78,16 +79,18 @@ class WeightStreamPlan final : public ForwardPlan {
                     Gather(static_cast<size_t>(set), src.values<float>().data(), inputs);
                     return OkStatus();
                   }));
-    const size_t sums_bytes =
-        static_cast<size_t>(problem_.batch * Outputs()) * kStreamFilters * sizeof(float);
-    return pool_.Run({CeilDiv(problem_.out_channels, kFilters), sums_bytes, ExpectedTime(problem_)},
-                     [&](int64_t filter_set, std::byte* scratch) {
-                       auto* sums = reinterpret_cast<float*>(scratch);
-                       std::memset(scratch, 0, sums_bytes);
-                       Multiply(filter_set, inputs, sums);
-                       Finish(filter_set, sums, dst.data);
-                       return OkStatus();
-                     });
+    const size_t image_bytes = static_cast<size_t>(Outputs()) * kStreamFilters * sizeof(float);
+    const size_t sums_bytes = static_cast<size_t>(problem_.batch) * image_bytes;
+    const size_t scratch_bytes = sums_bytes + (is_planar_ ? image_bytes : 0);
+    return pool_.Run(
+        {CeilDiv(problem_.out_channels, kFilters), scratch_bytes, ExpectedTime(problem_)},
+        [&](int64_t filter_set, std::byte* scratch) {
+          auto* sums = reinterpret_cast<float*>(scratch);
+          std::memset(scratch, 0, sums_bytes);
+          Multiply(filter_set, inputs, sums);
+          Finish(filter_set, sums, scratch + sums_bytes, dst.data);
+          return OkStatus();
+        });
   }
 
   int64_t Outputs() const {
@@ -108,13 +111,16 @@ class WeightStreamPlan final : public ForwardPlan {
   void Gather(size_t set, const float* src, float* gathered) const {
     const auto& [d, h, w] = layout_.input_sets[set];
     const auto& axes = layout_.axes;
+    const int64_t positions = axes[0].in * axes[1].in * axes[2].in;
+    const int64_t position_stride = is_planar_ ? 1 : problem_.in_channels;
+    const int64_t channel_stride = is_planar_ ? positions : 1;
     std::vector<const float*> rows;
     for (int64_t image = 0; image < problem_.batch; ++image) {
+      const float* first = src + image * positions * problem_.in_channels;
       for (int64_t id = d.begin; id < d.end; ++id) {
         for (int64_t ih = h.begin; ih < h.end; ++ih) {
-          const int64_t row = ((image * axes[0].in + id) * axes[1].in + ih) * axes[2].in;
           for (int64_t iw = w.begin; iw < w.end; ++iw) {
-            rows.push_back(src + (row + iw) * problem_.in_channels);
+            rows.push_back(first + ((id * axes[1].in + ih) * axes[2].in + iw) * position_stride);
           }
         }
       }
@@ -123,7 +129,7 @@ class WeightStreamPlan final : public ForwardPlan {
     ForEachPanel(set, [&](const Panel& panel) {
       const float* const* of_panel = rows.data() + panel.first_row;
       for (int64_t c = 0; c < problem_.in_channels; ++c) {
-        for (int64_t r = 0; r < panel.rows; ++r) *out++ = of_panel[r][c];
+        for (int64_t r = 0; r < panel.rows; ++r) *out++ = of_panel[r][c * channel_stride];
       }
     });
   }
@@ -166,14 +172,29 @@ class WeightStreamPlan final : public ForwardPlan {
     }
   }
 
-  void Finish(int64_t filter_set, const float* sums, std::byte* dst) const {
+  // `row` holds an image's outputs of a set of filters.
+  void Finish(int64_t filter_set, const float* sums, std::byte* row, std::byte* dst) const {
     const int64_t first = filter_set * kFilters;
     const auto filters = static_cast<size_t>(std::min(kFilters, problem_.out_channels - first));
-    const auto outputs = static_cast<size_t>(problem_.batch * Outputs());
-    weave_.FinishRows({sums, kStreamFilters, outputs, filters}, static_cast<size_t>(first),
-                      dst + static_cast<size_t>(first) * weave_.element_bytes(),
-                      static_cast<size_t>(problem_.out_channels));
+    const auto channel = static_cast<size_t>(first);
+    const auto outputs = static_cast<size_t>(Outputs());
+    if (!is_planar_) {
+      weave_.FinishRows(
+          {sums, kStreamFilters, static_cast<size_t>(problem_.batch) * outputs, filters}, channel,
+          dst + Bytes(channel), static_cast<size_t>(problem_.out_channels));
+      return;
+    }
+    for (int64_t image = 0; image < problem_.batch; ++image) {
+      weave_.FinishRows({sums + image * Outputs() * kFilters, kStreamFilters, outputs, filters},
+                        channel, row, filters);
+      const int64_t plane = image * problem_.out_channels + first;
+      weave_.WriteRuns(problem_.dtype, row, outputs, filters,
+                       dst + Bytes(static_cast<size_t>(plane) * outputs), outputs);
+    }
   }
+
+  // Of a number of output values.
+  size_t Bytes(size_t values) const { return values * weave_.element_bytes(); }
 
   WorkerPool& pool_;
   const DeconvProblem problem_;
@@ -181,6 +202,7 @@ class WeightStreamPlan final : public ForwardPlan {
   const std::shared_ptr<const Tensor> weights_;  // [filter set][tap][channel][filter]
   const Weave weave_;
   const StreamKernels& kernels_;
+  const bool is_planar_;              // channels_first
   std::vector<int64_t> set_offsets_;  // of the gathered inputs, in elements
   int64_t gathered_size_ = 0;
 };
@@ -194,9 +216,6 @@ class WeightStreamStrategy final : public Strategy {
   Status Supports(const DeconvProblem& problem) const override {
     if (problem.dtype == DType::kFloat64) {
       return MakeError(StatusCode::kUnimplemented, "sums in float32, not in float64");
-    }
-    if (problem.data_format == DataFormat::kChannelsFirst) {
-      return MakeError(StatusCode::kUnimplemented, "computes channels_last only");
     }
     const int64_t elements = problem.linear_shape().num_elements();
     if (elements == 0) {
