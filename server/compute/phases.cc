@@ -67,6 +67,10 @@ std::vector<Contribution> CombineContributions(const std::vector<Contribution>& 
   return combined;
 }
 
+bool MergesPhases(const AxisGeometry& axis, int64_t filters) {
+  return axis.kernel <= axis.stride || axis.stride >= 8 || filters < 16;
+}
+
 std::vector<PhaseGroup> PhaseGroupsOf(const AxisGeometry& axis, bool merge_phases) {
   // The first `longer` phases have `most_taps`, the others one less.
   const int64_t most_taps = (axis.kernel + axis.stride - 1) / axis.stride;

@@ -53,6 +53,11 @@ struct PhaseGroup {
   int64_t positions = 0;
 };
 
+// Whether the phases of an axis are best computed by one convolution: it has
+// more channels to fill vectors with and reads the input once, while one for
+// each phase multiplies nothing that lies outside of the output.
+bool MergesPhases(const AxisGeometry& axis, int64_t filters);
+
 // The groups that compute an axis: one for each phase, or as few as possible.
 // Phases without taps are in none. REQUIRES: not strided and dilated.
 std::vector<PhaseGroup> PhaseGroupsOf(const AxisGeometry& axis, bool merge_phases);

@@ -1,6 +1,6 @@
 #include "server/compute/planner.h"
 
-#include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace tconv::server {
@@ -15,22 +15,8 @@ std::string JoinReasons(const std::vector<StrategyVerdict>& verdicts) {
   return joined;
 }
 
-// A strategy that goes before the order of the list, and why.
-struct Preference {
-  std::string strategy;
-  std::string reason;
-};
-
-// Phases of the width make runs of `stride * filters` values in the output, the
-// lanes of vector instructions. Where they fill less than a vector, overlap-add,
-// whose vectors run along the width, is faster: measured, with 16 lanes.
-Preference PreferenceFor(const DeconvProblem& problem) {
-  constexpr int64_t kVectorLanes = 16;
-  const int64_t run = problem.axes.back().stride * problem.out_channels;
-  if (run >= kVectorLanes) return {};
-  return {"overlap_add", fmt::format("stride times filters is {}, less than the {} lanes of a "
-                                     "vector",
-                                     run, kVectorLanes)};
+std::string Describe(std::chrono::nanoseconds time) {
+  return fmt::format("{:.3g} ms", std::chrono::duration<double, std::milli>(time).count());
 }
 
 }  // namespace
@@ -51,41 +37,34 @@ StatusOr<std::unique_ptr<const Planner>> Planner::Make(
 }
 
 StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
-  const Preference preference =
-      forced_.empty() ? PreferenceFor(problem) : Preference{forced_, "forced"};
   PlanChoice choice;
-  size_t chosen = 0;
+  std::chrono::nanoseconds best_time{0};
+  StrategyVerdict* best = nullptr;
+  choice.verdicts.resize(strategies_.size());
   for (size_t i = 0; i < strategies_.size(); ++i) {
     const Strategy& strategy = *strategies_[i];
-    const bool is_preferred = strategy.name() == preference.strategy;
-    const Status support = strategy.Supports(problem);
-    StrategyVerdict verdict;
+    StrategyVerdict& verdict = choice.verdicts[i];
     verdict.strategy = std::string(strategy.name());
-    if (!support.ok()) verdict.reason = MessageOf(support);
-    choice.verdicts.push_back(std::move(verdict));
-    const bool is_candidate = support.ok() && (forced_.empty() || is_preferred);
-    if (is_candidate && (choice.strategy == nullptr || is_preferred)) {
+    const Status support = strategy.Supports(problem);
+    if (!support.ok()) {
+      verdict.reason = MessageOf(support);
+      continue;
+    }
+    const std::chrono::nanoseconds time = strategy.EstimatedTime(problem);
+    verdict.reason = fmt::format("estimated {}", Describe(time));
+    if (!forced_.empty() && verdict.strategy != forced_) continue;
+    if (best == nullptr || time < best_time) {
       choice.strategy = &strategy;
-      chosen = i;
+      best = &verdict;
+      best_time = time;
     }
   }
-  if (choice.strategy == nullptr) {
+  if (best == nullptr) {
     return MakeError(StatusCode::kUnimplemented, "no strategy takes the problem: {}",
                      JoinReasons(choice.verdicts));
   }
-  for (size_t i = 0; i < choice.verdicts.size(); ++i) {
-    StrategyVerdict& verdict = choice.verdicts[i];
-    verdict.chosen = i == chosen;
-    if (verdict.chosen) {
-      verdict.reason = verdict.strategy == preference.strategy
-                           ? preference.reason
-                           : "the first in the order of preference that takes the problem";
-    } else if (!forced_.empty()) {
-      verdict.reason = fmt::format("{} is forced", forced_);
-    } else if (verdict.reason.empty()) {
-      verdict.reason = fmt::format("{} is preferred", choice.strategy->name());
-    }
-  }
+  best->chosen = true;
+  best->reason += forced_.empty() ? ", the least" : ", and forced";
   return choice;
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/cost_model.h"
 #include "server/compute/phases.h"
 #include "server/compute/strategies.h"
 #include "server/compute/weights_cast.h"
@@ -129,6 +130,10 @@ class ReferenceStrategy final : public Strategy {
   std::string_view name() const override { return "reference"; }
 
   Status Supports(const DeconvProblem&) const override { return OkStatus(); }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return ReferenceTime(problem);
+  }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {

@@ -2,6 +2,7 @@
 // and the ways to compute.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -44,6 +45,10 @@ class Strategy {
 
   // OK, or UNIMPLEMENTED with the reason.
   virtual Status Supports(const DeconvProblem& problem) const = 0;
+
+  // How long one thread would take, roughly: for comparison with others.
+  // REQUIRES: Supports(problem) is OK.
+  virtual std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const = 0;
 
   // Packs the weights and prepares all that Execute() needs. RESOURCE_EXHAUSTED
   // without memory. REQUIRES: Supports(problem) is OK, the weights fit the

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/cost_model.h"
 #include "server/compute/packed_index.h"
 #include "server/compute/strategies.h"
 #include "server/compute/stream_kernels.h"
@@ -227,6 +228,10 @@ class WeightStreamStrategy final : public Strategy {
                        kMaxOutputs, outputs);
     }
     return OkStatus();
+  }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return WeightStreamTime(problem);
   }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(

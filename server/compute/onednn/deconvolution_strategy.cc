@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/cost_model.h"
 #include "server/compute/onednn/compat.h"
 #include "server/compute/onednn/runtime.h"
 #include "server/compute/strategies.h"
@@ -164,6 +165,10 @@ class DeconvolutionStrategy final : public Strategy {
   std::string_view name() const override { return "deconvolution"; }
 
   Status Supports(const DeconvProblem& problem) const override { return FitsOneDnn(problem); }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return DeconvolutionTime(problem);
+  }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/cost_model.h"
 #include "server/compute/onednn/compat.h"
 #include "server/compute/onednn/packed_weights.h"
 #include "server/compute/onednn/runtime.h"
@@ -169,6 +170,10 @@ class InPlaceMatmulStrategy final : public Strategy {
       }
     }
     return OkStatus();
+  }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return InPlaceMatmulTime(problem);
   }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(

@@ -3,6 +3,7 @@
 // lanes of vector instructions, for taps and filters fill them together.
 #include <utility>
 
+#include "server/compute/cost_model.h"
 #include "server/compute/onednn/overlap_blocks_compiler.h"
 #include "server/compute/onednn/overlap_planes_compiler.h"
 #include "server/compute/onednn/runtime.h"
@@ -27,6 +28,10 @@ class OverlapAddStrategy final : public Strategy {
       }
     }
     return OkStatus();
+  }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return OverlapAddTime(problem);
   }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/cost_model.h"
 #include "server/compute/onednn/compat.h"
 #include "server/compute/onednn/packed_weights.h"
 #include "server/compute/onednn/phase_conv_plan.h"
@@ -61,7 +62,8 @@ class PlanBuilder {
     parts_.tile_axis = TileAxisOf(axes_);
     parts_.images_per_task = problem_.batch;
     std::array<std::vector<PhaseGroup>, 3> groups;
-    for (size_t i = 0; i < 3; ++i) groups[i] = PhaseGroupsOf(axes_[i], MergesPhases(axes_[i]));
+    for (size_t i = 0; i < 3; ++i)
+      groups[i] = PhaseGroupsOf(axes_[i], MergesPhases(axes_[i], problem_.out_channels));
     for (const PhaseGroup& d : groups[0]) {
       for (const PhaseGroup& h : groups[1]) {
         std::vector<Phases> row;
@@ -77,13 +79,6 @@ class PlanBuilder {
   }
 
  private:
-  // One convolution for all phases has more channels to fill vectors with and
-  // reads the input once; one for each phase multiplies nothing that lies
-  // outside of the output.
-  bool MergesPhases(const AxisGeometry& axis) const {
-    return axis.kernel <= axis.stride || axis.stride >= 8 || problem_.out_channels < 16;
-  }
-
   // Adds the phases that make an output row.
   void AddRow(const std::vector<Phases>& row) {
     if (IsPlanar(problem_) && !row.empty()) return AddTogether(row);
@@ -420,6 +415,10 @@ class PhaseConvStrategy final : public Strategy {
       }
     }
     return OkStatus();
+  }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return PhaseConvTime(problem);
   }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(

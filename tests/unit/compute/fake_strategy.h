@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,16 +31,21 @@ class FakeStrategy final : public Strategy {
   // `plan_bytes` each, and `shared_bytes` that the plans of one Weights share;
   // `compilations`, when given, counts them.
   FakeStrategy(std::string name, std::string refusal, int64_t plan_bytes = 0,
-               std::atomic<int>* compilations = nullptr, int64_t shared_bytes = 0)
+               std::atomic<int>* compilations = nullptr, int64_t shared_bytes = 0,
+               std::chrono::nanoseconds estimated_time = std::chrono::nanoseconds(0))
       : name_(std::move(name)),
         refusal_(std::move(refusal)),
         plan_bytes_(plan_bytes),
         compilations_(compilations),
-        shared_bytes_(shared_bytes) {}
+        shared_bytes_(shared_bytes),
+        estimated_time_(estimated_time) {}
 
   std::string_view name() const override { return name_; }
   Status Supports(const DeconvProblem&) const override {
     return refusal_.empty() ? OkStatus() : Status(StatusCode::kUnimplemented, refusal_);
+  }
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem&) const override {
+    return estimated_time_;
   }
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem&, std::shared_ptr<const Weights> weights) const override {
@@ -54,6 +60,7 @@ class FakeStrategy final : public Strategy {
   const int64_t plan_bytes_;
   std::atomic<int>* const compilations_;
   const int64_t shared_bytes_;
+  const std::chrono::nanoseconds estimated_time_;
 };
 
 }  // namespace tconv::server
