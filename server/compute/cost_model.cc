@@ -12,8 +12,12 @@
 namespace tconv::server {
 namespace {
 
-// Of one multiplication and addition in a vector that is full.
+// Nanoseconds of one multiplication and addition in a vector that is full.
 constexpr double kMultiplication = 0.0125;
+// Of a float that comes from beyond the L2 cache.
+constexpr double kStreamedFloat = 0.14;
+// Floats that stay in it.
+constexpr double kCachedFloats = 256 << 10;
 
 // `count` pieces of work of so many nanoseconds each.
 struct Work {
@@ -42,7 +46,23 @@ struct Counts {
       inputs *= static_cast<double>(axis.in);
       outputs *= static_cast<double>(axis.out);
       taps *= static_cast<double>(axis.kernel);
+      double live = 0;
+      double landing = 0;
+      for (int64_t tap = 0; tap < axis.kernel; ++tap) {
+        const auto inputs_of_tap = static_cast<double>(LiveInputs(axis, tap).size());
+        landing += inputs_of_tap;
+        live += inputs_of_tap > 0 ? 1 : 0;
+      }
+      live_taps *= live;
+      useful *= landing / static_cast<double>(axis.in * axis.kernel);
     }
+  }
+
+  // To bring weights of so many taps from memory, where the cache cannot keep
+  // them from the last time.
+  Work Weights(double of_taps) const {
+    const double weights = of_taps * filters * channels;
+    return {weights > 2 * kCachedFloats ? weights : 0, kStreamedFloat};
   }
 
   // Lines of the output of one image.
@@ -58,6 +78,8 @@ struct Counts {
   double inputs = 1;   // positions of one image
   double outputs = 1;  // positions of one image
   double taps = 1;
+  double live_taps = 1;  // that reach an output
+  double useful = 1;     // part of all pairs of inputs and taps that reach one
 };
 
 // One run of each axis: what is computed and woven together.
@@ -97,6 +119,7 @@ std::chrono::nanoseconds OverlapPlanesTime(const Counts& n) {
   const AxisGeometry& w = n.axes[2];
   const double lines = n.images * n.output_rows() * n.filters;
   return Sum({{1, 5000},
+              n.Weights(n.live_taps),
               {n.images * n.inputs * n.taps * n.filters * n.channels, kMultiplication},
               {n.images * n.inputs * n.taps * n.filters, 0.16},
               {lines * static_cast<double>(w.stride), 14},
@@ -115,6 +138,7 @@ std::chrono::nanoseconds OverlapBlocksTime(const Counts& n) {
     edges += n.images * run.rows * run.steps * std::min(2 * run.reach, width);
   });
   return Sum({{1, 300},
+              n.Weights(n.taps),
               {std::max(n.images, columns / kTileColumns), 660},
               {columns * n.channels, kMultiplication},
               {columns, 0.16},
@@ -148,8 +172,9 @@ std::chrono::nanoseconds PhaseConvTime(const DeconvProblem& problem) {
     blocks += n.images * run.positions * run.outer_phases;
   });
   return Sum({{1, 2500},
+              n.Weights(n.live_taps),
               {calls, 700},
-              {multiplications, kMultiplication},
+              {n.useful * multiplications, kMultiplication},
               {rows, 110},
               {blocks, 3},
               {gaps, 3},
@@ -168,8 +193,10 @@ std::chrono::nanoseconds InPlaceMatmulTime(const DeconvProblem& problem) {
   const double width = static_cast<double>(w.in);
   const double calls = n.images * n.inputs / width * n.taps / static_cast<double>(w.kernel);
   const double lanes = WholeVectors(static_cast<double>(w.kernel) * n.filters);
+  const double weights = static_cast<double>(w.kernel) * n.filters * n.channels;
   return Sum({{1, 700},
               {calls, 580},
+              {weights > kCachedFloats ? calls * weights : 0, kStreamedFloat},
               {calls * width * lanes * n.channels, kMultiplication},
               {n.images * n.output_rows(), 44},
               {n.images * n.outputs * n.filters, 0.2},
@@ -181,33 +208,48 @@ std::chrono::nanoseconds WeightStreamTime(const DeconvProblem& problem) {
   constexpr double kInputSets = 9;
   const Counts n(problem);
   const double filter_sets = std::ceil(n.filters / 32);
-  const double rows = n.images * n.inputs;
+  const double rows = n.useful * n.images * n.inputs;
+  const double gathered = rows * n.channels * std::min(n.live_taps, kInputSets);
+  const double products = rows * n.taps * filter_sets * n.channels;  // with 32 filters each
+  // Multiplying hides the weights, or they it.
+  // Weights of bfloat16 are half as long, and take time to widen.
+  const bool is_narrow = problem.dtype == DType::kBFloat16;
+  const double multiplications =
+      std::max(32 * products * kMultiplication * (is_narrow ? 1.5 : 1),
+               n.live_taps * filter_sets * 32 * n.channels * kStreamedFloat / (is_narrow ? 2 : 1));
   return Sum({{1, 2000},
-              {rows * n.taps * filter_sets * 32 * n.channels, kMultiplication},
+              {multiplications, 1},
+              {products, 0.04},
               {n.taps * std::ceil(rows / kRowsPerPanel) * filter_sets, 8},
+              {n.taps * rows * filter_sets, 3},
               {n.images * n.outputs * filter_sets * 32, 0.37},
-              {rows * n.channels * std::min(n.taps, kInputSets), 0.16}});
+              {gathered, 0.3}});
 }
 
-// The library's kernels are good where strides are 1, and may be anything where
-// they are not.
+// The library's kernels may be anything where strides are not 1, and an image
+// that takes longer than it takes to wake a thread is not shared by threads.
 std::chrono::nanoseconds DeconvolutionTime(const DeconvProblem& problem) {
+  constexpr double kShortMultiplications = 1e6;
   constexpr double kDoubt = 2;
   const Counts n(problem);
+  const double multiplications =
+      n.useful * n.images * n.inputs * n.taps * WholeVectors(n.filters) * n.channels;
   const bool is_strided = std::any_of(n.axes.begin(), n.axes.end(),
                                       [](const AxisGeometry& axis) { return axis.stride > 1; });
-  const double doubt = is_strided ? kDoubt : 1;
+  const double doubt = is_strided || multiplications > kShortMultiplications ? kDoubt : 1;
+  const Work weights = n.Weights(n.live_taps);
   return Sum({{1, doubt * 1200},
+              {weights.count, doubt * weights.nanoseconds},
               {n.images, doubt * (n.is_planar ? 2000 : 870)},
-              {n.images * n.inputs * n.taps * WholeVectors(n.filters) * n.channels,
-               doubt * kMultiplication},
+              {multiplications, doubt * kMultiplication},
               {n.images * n.outputs * n.filters, doubt * (n.is_planar ? 0.8 : 0.33)},
               {n.images * n.outputs, doubt * 0.85}});
 }
 
 std::chrono::nanoseconds ReferenceTime(const DeconvProblem& problem) {
   const Counts n(problem);
-  return Sum({{n.images * n.inputs * n.taps * n.filters * n.channels, 1}});
+  return Sum({{n.images * n.inputs * n.taps * n.filters * n.channels, 2},
+              {n.images * n.outputs * n.filters, 50}});
 }
 
 }  // namespace tconv::server

@@ -15,8 +15,8 @@ constexpr int64_t kTileBytes = 384 << 10;
 constexpr int64_t kWeightsBytes = 1 << 20;
 // Filters are kept together in blocks that fill the registers of a kernel.
 constexpr int64_t kFilterBlock = 64;
-// As for phase convolution.
-constexpr int64_t kMultiplicationsPerTask = 8'000'000;
+// Some ten microseconds: as long as it takes to share work with another thread.
+constexpr int64_t kMultiplicationsPerTask = 1'000'000;
 constexpr int64_t kEnoughTasks = 16;
 // A cut computes the inputs that both sides need twice; this keeps the waste
 // below one part in so many.

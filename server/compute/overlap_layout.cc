@@ -19,18 +19,21 @@ constexpr int64_t kRowsPerSharedRow = 16;
 
 }  // namespace
 
+Range LiveInputs(const AxisGeometry& axis, int64_t tap) {
+  const int64_t shift = axis.crop_begin - tap * axis.dilation;  // of the output, times -1
+  const int64_t last = axis.out - 1 + shift;
+  const Range live = {shift <= 0 ? 0 : CeilDiv(shift, axis.stride),
+                      last < 0 ? 0 : last / axis.stride + 1};
+  return Intersection(live, {0, axis.in});
+}
+
 OverlapAxis::OverlapAxis(const AxisGeometry& geometry)
     : axis(geometry), live_tap(static_cast<size_t>(geometry.kernel), -1) {
   const int64_t s = axis.stride;
   reach = s == 1 ? (axis.kernel - 1) * axis.dilation : (axis.kernel - 1) / s;
   positions = {axis.crop_begin / s, (axis.out - 1 + axis.crop_begin) / s + 1};
   for (int64_t tap = 0; tap < axis.kernel; ++tap) {
-    bool is_live = false;
-    for (int64_t in = 0; in < axis.in && !is_live; ++in) {
-      const int64_t out = in * s + tap * axis.dilation - axis.crop_begin;
-      is_live = out >= 0 && out < axis.out;
-    }
-    if (is_live) live_tap[static_cast<size_t>(tap)] = live_taps++;
+    if (LiveInputs(axis, tap).size() > 0) live_tap[static_cast<size_t>(tap)] = live_taps++;
   }
 }
 

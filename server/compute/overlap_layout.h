@@ -29,6 +29,9 @@ inline Range Intersection(const Range& a, const Range& b) {
   return {begin, std::max(begin, std::min(a.end, b.end))};
 }
 
+// The inputs of an axis that a tap carries to an output.
+Range LiveInputs(const AxisGeometry& axis, int64_t tap);
+
 // An axis as overlap-add sees it. REQUIRES: not strided and dilated.
 struct OverlapAxis {
   explicit OverlapAxis(const AxisGeometry& geometry);

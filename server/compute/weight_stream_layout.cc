@@ -11,14 +11,6 @@ int64_t OutputOf(const AxisGeometry& axis, int64_t in, int64_t tap) {
   return in * axis.stride + tap * axis.dilation - axis.crop_begin;
 }
 
-// The inputs of an axis that a tap carries to an output.
-Range LiveInputs(const AxisGeometry& axis, int64_t tap) {
-  Range live = {0, axis.in};
-  while (live.size() > 0 && OutputOf(axis, live.begin, tap) < 0) ++live.begin;
-  while (live.size() > 0 && OutputOf(axis, live.end - 1, tap) >= axis.out) --live.end;
-  return live;
-}
-
 }  // namespace
 
 StreamLayout::StreamLayout(const DeconvProblem& problem) : axes(SpatialAxes(problem)) {

@@ -55,8 +55,8 @@ class OverlapBlocksPlan final : public ForwardPlan {
   // outputs in the making.
   struct Workspace {
     std::array<float*, 2> tiles;
-    std::array<Range, 2> rows;  // of the tiles
-    int64_t first_row = 0;      // of the first tile
+    std::array<std::array<Range, 3>, 2> inputs;  // of the tiles
+    int64_t first_row = 0;                       // of the first tile
     float* sums;
     std::byte* finished;
     std::byte* scratchpad;
@@ -137,8 +137,7 @@ class OverlapBlocksPlan final : public ForwardPlan {
   void MultiplyTile(const OverlapTask& task, int64_t image, const Range& tile, const std::byte* src,
                     Workspace& work) const {
     const size_t slot = TileOf(work, tile.begin);
-    work.rows[slot] = tile;
-    const auto inputs = blocks_.InputsOf(task, tile);
+    const auto& inputs = work.inputs[slot] = blocks_.InputsOf(task, tile);
     const int64_t positions = inputs[0].size() * inputs[1].size() * inputs[2].size();
     if (positions == 0) return;
     const BlockProduct& product = parts_.products.at({task.filters, positions});
@@ -224,7 +223,7 @@ class OverlapBlocksPlan final : public ForwardPlan {
       if (in[0] < 0 || in[0] >= blocks_.axes[0].in) continue;
       if (in[1] < 0 || in[1] >= blocks_.axes[1].in) continue;
       const size_t slot = TileOf(work, in[blocks_.row_axis]);
-      const auto inputs = blocks_.InputsOf(task, work.rows[slot]);
+      const auto& inputs = work.inputs[slot];
       const int64_t position =
           ((in[0] - inputs[0].begin) * inputs[1].size() + in[1] - inputs[1].begin) *
           inputs[2].size();
