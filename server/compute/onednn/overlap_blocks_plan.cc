@@ -137,7 +137,8 @@ class OverlapBlocksPlan final : public ForwardPlan {
   void MultiplyTile(const OverlapTask& task, int64_t image, const Range& tile, const std::byte* src,
                     Workspace& work) const {
     const size_t slot = TileOf(work, tile.begin);
-    const auto& inputs = work.inputs[slot] = blocks_.InputsOf(task, tile);
+    const std::array<Range, 3> inputs = blocks_.InputsOf(task, tile);
+    work.inputs[slot] = inputs;
     const int64_t positions = inputs[0].size() * inputs[1].size() * inputs[2].size();
     if (positions == 0) return;
     const BlockProduct& product = parts_.products.at({task.filters, positions});
