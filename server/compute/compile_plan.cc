@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/weave.h"
+
 namespace tconv::server {
 namespace {
 
@@ -45,12 +47,17 @@ class AxisActivationPlan final : public ForwardPlan {
   const std::unique_ptr<const ForwardPlan> linear_;
 };
 
+bool AppliesActivation(const Strategy& strategy, const DeconvProblem& problem) {
+  return problem.activation.is_elementwise() ||
+         (Weave::ActivatesPositions(problem) && strategy.FinishesWholePositions(problem));
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<const ForwardPlan>> CompilePlan(const Strategy& strategy,
                                                          const DeconvProblem& problem,
                                                          std::shared_ptr<const Weights> weights) {
-  if (problem.activation.is_elementwise()) return strategy.Compile(problem, std::move(weights));
+  if (AppliesActivation(strategy, problem)) return strategy.Compile(problem, std::move(weights));
   DeconvProblem linear_problem = problem;
   linear_problem.activation = Activation();
   TCONV_ASSIGN_OR_RETURN(std::unique_ptr<const ForwardPlan> linear,

@@ -8,9 +8,10 @@
 
 namespace tconv::server {
 
-// The plan of `strategy` for `problem`. Strategies know element-wise
-// activations only; the others run along an axis of the finished linear result,
-// which this plan computes first. Errors of Strategy::Compile().
+// The plan of `strategy` for `problem`. Strategies apply element-wise
+// activations and, where they finish whole positions, softmax along channels;
+// the others run along an axis of the finished linear result, which this plan
+// computes first. Errors of Strategy::Compile().
 // REQUIRES: strategy.Supports(problem) is OK, the weights fit the problem.
 StatusOr<std::unique_ptr<const ForwardPlan>> CompilePlan(const Strategy& strategy,
                                                          const DeconvProblem& problem,

@@ -76,7 +76,8 @@ void OverlapBlocks::ChooseFilters(const DeconvProblem& problem) {
   for (const AxisGeometry& axis : axes) weights_per_filter *= axis.kernel;
   const int64_t fit = kWeightsBytes / (weights_per_filter * static_cast<int64_t>(sizeof(float)));
   const int64_t filters = std::max(fit / kFilterBlock * kFilterBlock, kFilterBlock);
-  filters_per_task = std::min(problem.out_channels, filters);
+  const bool may_split = problem.activation.is_elementwise();
+  filters_per_task = may_split ? std::min(problem.out_channels, filters) : problem.out_channels;
 }
 
 void OverlapBlocks::MakeRuns(const DeconvProblem& problem) {

@@ -50,9 +50,15 @@ class Strategy {
   // REQUIRES: Supports(problem) is OK.
   virtual std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const = 0;
 
+  // Whether plans for the problem finish all filters of an output position
+  // together. Then Compile() also takes activations along them, as
+  // Weave::ActivatesPositions() says.
+  virtual bool FinishesWholePositions(const DeconvProblem&) const { return false; }
+
   // Packs the weights and prepares all that Execute() needs. RESOURCE_EXHAUSTED
   // without memory. REQUIRES: Supports(problem) is OK, the weights fit the
-  // problem, the activation is element-wise (CompilePlan() takes the others).
+  // problem, the activation is element-wise or one that FinishesWholePositions()
+  // allows (CompilePlan() takes the others).
   virtual StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const = 0;
 };

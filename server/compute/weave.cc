@@ -13,6 +13,8 @@ namespace {
 
 // Values of an activation that takes a pass of its own stay in the L1 cache.
 constexpr size_t kRunLength = 1024;
+// Whole positions that fill vectors may need more.
+constexpr size_t kLongestRun = kActivatedPositions * kMostActivatedChannels;
 
 // Rows that follow each other without a gap are joined up to this length.
 constexpr size_t kJoinedLength = 512;
@@ -55,7 +57,24 @@ VectorActivation VectorActivationOf(const ObjectSpec& spec) {
   return VectorActivation::kNone;
 }
 
+ChannelActivation ChannelActivationOf(const ObjectSpec& spec) {
+  if (spec.name == "softmax") return ChannelActivation::kSoftmax;
+  if (spec.name == "log_softmax") return ChannelActivation::kLogSoftmax;
+  return ChannelActivation::kNone;
+}
+
 }  // namespace
+
+bool Weave::ActivatesPositions(const DeconvProblem& problem) {
+  const ObjectSpec& spec = problem.activation.spec();
+  if (ChannelActivationOf(spec) == ChannelActivation::kNone) return false;
+  const auto axis = static_cast<int>(std::get<double>(spec.arguments.at("axis")));
+  const int rank = problem.linear_shape().rank();
+  const int channel_axis = problem.data_format == DataFormat::kChannelsLast ? rank - 1 : 1;
+  return (axis == channel_axis || axis == channel_axis - rank) &&
+         problem.out_channels <= static_cast<int64_t>(kMostActivatedChannels) &&
+         problem.dtype != DType::kFloat64;
+}
 
 StatusOr<Weave> Weave::Make(const DeconvProblem& problem, const Weights& weights) {
   std::vector<float> bias;
@@ -72,7 +91,10 @@ Weave::Weave(const DeconvProblem& problem, const std::vector<float>& bias)
     : kernels_(WeaveKernelsForThisCpu()),
       element_bytes_(SizeOf(problem.dtype)),
       activation_(problem.activation),
-      channels_(static_cast<size_t>(problem.out_channels)) {
+      channel_activation_(ChannelActivationOf(problem.activation.spec())),
+      channels_(static_cast<size_t>(problem.out_channels)),
+      run_length_(kRunLength),
+      joined_length_(kJoinedLength) {
   rule_.dtype = problem.dtype;
   is_activation_woven_ = IsWoven(activation_, rule_);
   vector_activation_ = VectorActivationOf(activation_.spec());
@@ -82,9 +104,14 @@ Weave::Weave(const DeconvProblem& problem, const std::vector<float>& bias)
   if (!kernels_.activate(vector_activation_, parameter_, nullptr, 0)) {
     vector_activation_ = VectorActivation::kNone;
   }
+  if (channel_activation_ != ChannelActivation::kNone) {
+    const size_t together = kActivatedPositions * channels_;
+    run_length_ = std::max<size_t>(1, kRunLength / together) * together;
+    joined_length_ = run_length_;
+  }
   if (bias.empty()) return;
   const auto row = channels_ * static_cast<size_t>(problem.axes.back().stride);
-  const size_t repetitions = std::max(row, kJoinedLength) / channels_ + 1;
+  const size_t repetitions = std::max(row, joined_length_) / channels_ + 1;
   for (size_t i = 0; i < repetitions; ++i) bias_.insert(bias_.end(), bias.begin(), bias.end());
 }
 
@@ -93,7 +120,7 @@ void Weave::FinishRows(const RowsOfSums& sums, size_t first_channel, std::byte* 
   const float* bias = bias_.empty() ? nullptr : bias_.data() + first_channel;
   const bool are_adjacent =
       sums.stride == sums.length && dst_stride == sums.length && sums.length % channels_ == 0;
-  const size_t joined = are_adjacent ? kJoinedLength / sums.length : 0;
+  const size_t joined = are_adjacent ? joined_length_ / sums.length : 0;
   if (joined <= 1) return FinishSeparateRows(sums, bias, dst, dst_stride);
 
   const size_t length = joined * sums.length;
@@ -108,17 +135,27 @@ void Weave::FinishSeparateRows(const RowsOfSums& sums, const float* bias, std::b
                                size_t dst_stride) const {
   if (is_activation_woven_) {
     kernels_.finish_rows(rule_, sums, bias, false, dst, dst_stride);
-    return;
+  } else if (sums.length > 0) {
+    FinishByRuns(sums, bias, dst, dst_stride);
   }
-  float run[kRunLength];
-  for (size_t row = 0; row < sums.rows; ++row) {
-    for (size_t begin = 0; begin < sums.length; begin += kRunLength) {
-      const size_t length = std::min(kRunLength, sums.length - begin);
-      const RowsOfSums part = {sums.sums + row * sums.stride + begin, 0, 1, length};
-      kernels_.finish_rows(rule_, part, bias == nullptr ? nullptr : bias + begin, true, run, 0);
-      Activate(run, length);
-      kernels_.interleave(rule_.dtype, run, 0, 1, length,
-                          dst + (row * dst_stride + begin) * element_bytes_);
+}
+
+// A run is several rows or a part of one.
+void Weave::FinishByRuns(const RowsOfSums& sums, const float* bias, std::byte* dst,
+                         size_t dst_stride) const {
+  float run[kLongestRun];
+  const WeaveRule cast = {.dtype = rule_.dtype};
+  const size_t rows_of_run = std::max<size_t>(1, run_length_ / sums.length);
+  for (size_t row = 0; row < sums.rows; row += rows_of_run) {
+    const size_t rows = std::min(rows_of_run, sums.rows - row);
+    for (size_t begin = 0; begin < sums.length; begin += run_length_) {
+      const size_t length = std::min(run_length_, sums.length - begin);
+      const float* part = sums.sums + row * sums.stride + begin;
+      kernels_.finish_rows(rule_, {part, sums.stride, rows, length},
+                           bias == nullptr ? nullptr : bias + begin, true, run, length);
+      Activate(run, rows * length);
+      kernels_.finish_rows(cast, {run, length, rows, length}, nullptr, false,
+                           dst + (row * dst_stride + begin) * element_bytes_, dst_stride);
     }
   }
 }
@@ -129,7 +166,9 @@ void Weave::FinishPlane(float* sums, size_t length, size_t channel) const {
 }
 
 void Weave::Activate(float* values, size_t length) const {
-  if (vector_activation_ == VectorActivation::kNone) {
+  if (channel_activation_ != ChannelActivation::kNone) {
+    kernels_.activate_channels(channel_activation_, values, length / channels_, channels_);
+  } else if (vector_activation_ == VectorActivation::kNone) {
     activation_.ApplyElementwise(std::span<float>(values, length));
   } else {
     kernels_.activate(vector_activation_, parameter_, values, length);

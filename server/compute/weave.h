@@ -21,8 +21,12 @@ namespace tconv::server {
 // of the output's dtype.
 class Weave {
  public:
-  // RESOURCE_EXHAUSTED without memory. REQUIRES: the activation is
-  // element-wise, the dtype is not float64.
+  // Whether the activation is softmax or log_softmax of the channels of each
+  // position, as a weave can apply it.
+  static bool ActivatesPositions(const DeconvProblem& problem);
+
+  // RESOURCE_EXHAUSTED without memory. REQUIRES: the activation is element-wise
+  // or ActivatesPositions(problem), the dtype is not float64.
   static StatusOr<Weave> Make(const DeconvProblem& problem, const Weights& weights);
 
   size_t element_bytes() const { return element_bytes_; }
@@ -30,11 +34,13 @@ class Weave {
   // Rows of sums whose channels recur in order, the first being
   // `first_channel`; row r goes to dst + r * dst_stride. The sums may be the
   // destination itself when the dtype is float32.
-  // REQUIRES: a row is at most channels * (stride of the innermost axis) long.
+  // REQUIRES: a row is at most channels * (stride of the innermost axis) long,
+  // and holds all channels of whole positions if ActivatesPositions(problem).
   void FinishRows(const RowsOfSums& sums, size_t first_channel, std::byte* dst,
                   size_t dst_stride) const;
 
   // Sums of one channel. Adds the bias and activates, in place.
+  // REQUIRES: the activation is element-wise.
   void FinishPlane(float* sums, size_t length, size_t channel) const;
 
   // dst[i * planes + b] = values[b * stride + i], for i < length. The values
@@ -79,6 +85,9 @@ class Weave {
   void FinishSeparateRows(const RowsOfSums& sums, const float* bias, std::byte* dst,
                           size_t dst_stride) const;
 
+  void FinishByRuns(const RowsOfSums& sums, const float* bias, std::byte* dst,
+                    size_t dst_stride) const;
+
   // Activations that are not woven.
   void Activate(float* values, size_t length) const;
 
@@ -89,7 +98,10 @@ class Weave {
   bool is_activation_woven_;
   VectorActivation vector_activation_;
   float parameter_ = 0;  // of the vector activation
+  ChannelActivation channel_activation_ = ChannelActivation::kNone;
   size_t channels_;
+  size_t run_length_;        // of values that are activated together
+  size_t joined_length_;     // of rows without gaps between them
   std::vector<float> bias_;  // repeated; empty without bias
 };
 

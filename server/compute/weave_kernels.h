@@ -27,6 +27,14 @@ enum class VectorActivation : uint8_t {
   kMish,
 };
 
+// Activations along the channels of a position.
+enum class ChannelActivation : uint8_t { kNone, kSoftmax, kLogSoftmax };
+
+// With more channels the values of kActivatedPositions leave the L1 cache.
+inline constexpr size_t kMostActivatedChannels = 256;
+// Positions that are activated at once, one in each lane of a vector.
+inline constexpr size_t kActivatedPositions = 16;
+
 // How sums become results. Every step is rounded to `dtype`: the sum, the sum
 // with its bias, the activated value.
 struct WeaveRule {
@@ -82,6 +90,12 @@ struct WeaveKernels {
   // transcendental function. False, and nothing done, when this build has no
   // vector form of it.
   bool (*activate)(VectorActivation activation, float parameter, float* values, size_t length);
+
+  // values[p * channels + c], for c < channels, become their softmax or its
+  // logarithm, for p < positions. Exponentials below the least normal number are
+  // 0. REQUIRES: not kNone; 0 < channels <= kMostActivatedChannels.
+  void (*activate_channels)(ChannelActivation activation, float* values, size_t positions,
+                            size_t channels);
 
   // dst[i * planes + b] = values[b * stride + i] in `dtype`, for i < length.
   void (*interleave)(DType dtype, const float* values, size_t stride, size_t planes, size_t length,

@@ -215,18 +215,28 @@ void SumRows(const float* const* rows, size_t count, size_t length, float* sums)
   }
 }
 
+// Of a value of type T, and such a value.
+template <typename T, typename Activate>
+inline float Activated(Activate activate, float z) {
+  return Format<T>::Round(activate(z));
+}
+template <typename T>
+inline float Activated(Linear, float z) {
+  return z;
+}
+
 template <typename T, typename Dst, typename Activate>
 inline void FinishRow(const float* sums, const float* bias, size_t length, Activate activate,
                       Dst* dst) {
   if (bias == nullptr) {
     for (size_t i = 0; i < length; ++i) {
-      Format<Dst>::Store(Format<T>::Round(activate(Format<T>::Round(sums[i]))), dst[i]);
+      Format<Dst>::Store(Activated<T>(activate, Format<T>::Round(sums[i])), dst[i]);
     }
     return;
   }
   for (size_t i = 0; i < length; ++i) {
     const float z = Format<T>::Round(Format<T>::Round(sums[i]) + bias[i]);
-    Format<Dst>::Store(Format<T>::Round(activate(z)), dst[i]);
+    Format<Dst>::Store(Activated<T>(activate, z), dst[i]);
   }
 }
 
@@ -258,11 +268,13 @@ void FinishPlane(const WeaveRule& rule, float* values, size_t length, float bias
     VisitActivation(rule, [&](auto activate) {
       for (size_t i = 0; i < length; ++i) {
         const float z = Format<T>::Round(Format<T>::Round(values[i]) + bias);
-        values[i] = Format<T>::Round(activate(z));
+        values[i] = Activated<T>(activate, z);
       }
     });
   });
 }
+
+inline Vector All(float value) { return Vector{} + value; }
 
 #if defined(TCONV_HAS_LIBMVEC)
 
@@ -280,11 +292,11 @@ extern "C" {
 Vector VectorErf(Vector) TCONV_VECTOR_FORM("erff");
 Vector VectorExp(Vector) TCONV_VECTOR_FORM("expf");
 Vector VectorExpm1(Vector) TCONV_VECTOR_FORM("expm1f");
+Vector VectorLog(Vector) TCONV_VECTOR_FORM("logf");
 Vector VectorLog1p(Vector) TCONV_VECTOR_FORM("log1pf");
 Vector VectorTanh(Vector) TCONV_VECTOR_FORM("tanhf");
 }
 
-inline Vector All(float value) { return Vector{} + value; }
 inline Vector Magnitude(Vector z) { return z < 0 ? -z : z; }
 
 // The formulas of the layer's activations.
@@ -358,6 +370,15 @@ bool Activate(VectorActivation activation, float parameter, float* values, size_
 }
 
 #else
+
+inline Vector VectorExp(Vector z) {
+  for (size_t i = 0; i < kLanes; ++i) z[i] = __builtin_expf(z[i]);
+  return z;
+}
+inline Vector VectorLog(Vector z) {
+  for (size_t i = 0; i < kLanes; ++i) z[i] = __builtin_logf(z[i]);
+  return z;
+}
 
 bool Activate(VectorActivation activation, float, float*, size_t) {
   return activation == VectorActivation::kNone;
@@ -523,6 +544,68 @@ void Transpose(const Transposition& matrix, const void* src, void* dst) {
   });
 }
 
+// e^z for z <= 0. Results below the least normal number are 0: the function of
+// the library leaves its vectors for them.
+inline Vector Decay(Vector z) {
+  constexpr float kLeast = -87.0f;
+  const Vector e = VectorExp(z < kLeast ? All(kLeast) : z);
+  return z < kLeast ? All(0) : e;
+}
+
+// Each lane is a position.
+inline void ActivatePositions(ChannelActivation activation, Vector* channels, size_t count) {
+  Vector max = channels[0];
+  for (size_t c = 1; c < count; ++c) max = channels[c] > max ? channels[c] : max;
+  const bool is_log = activation == ChannelActivation::kLogSoftmax;
+  Vector sum = All(0);
+  for (size_t c = 0; c < count; ++c) {
+    const Vector z = channels[c] - max;
+    const Vector e = Decay(z);
+    sum += e;
+    channels[c] = is_log ? z : e;
+  }
+  const Vector log_sum = is_log ? VectorLog(sum) : sum;
+  for (size_t c = 0; c < count; ++c) {
+    channels[c] = is_log ? channels[c] - log_sum : channels[c] / sum;
+  }
+}
+
+// planes[c * kLanes + p] = values[p * channels + c]. The compiler shuffles whole
+// vectors of pairs.
+inline void SplitChannels(const float* values, size_t positions, size_t channels, float* planes) {
+  if (channels != 2) {
+    const Transposition matrix = {
+        .rows = positions, .columns = channels, .src_stride = channels, .dst_stride = kLanes};
+    return TransposeAs<float, float>(matrix, values, planes);
+  }
+  for (size_t p = 0; p < positions; ++p) {
+    planes[p] = values[2 * p];
+    planes[kLanes + p] = values[2 * p + 1];
+  }
+}
+
+// values[p * channels + c] = planes[c * kLanes + p]
+inline void JoinChannels(const float* planes, size_t positions, size_t channels, float* values) {
+  if (channels == 2) return InterleaveFew<float, 2>(planes, kLanes, positions, values);
+  const Transposition matrix = {
+      .rows = channels, .columns = positions, .src_stride = kLanes, .dst_stride = channels};
+  TransposeAs<float, float>(matrix, planes, values);
+}
+
+void ActivateChannels(ChannelActivation activation, float* values, size_t positions,
+                      size_t channels) {
+  static_assert(kLanes <= kActivatedPositions);
+  Vector lanes[kMostActivatedChannels];
+  auto* planes = reinterpret_cast<float*>(lanes);
+  for (size_t p = 0; p < positions; p += kLanes) {
+    const size_t count = p + kLanes <= positions ? kLanes : positions - p;
+    if (count < kLanes) __builtin_memset(lanes, 0, channels * sizeof(Vector));
+    SplitChannels(values + p * channels, count, channels, planes);
+    ActivatePositions(activation, lanes, channels);
+    JoinChannels(planes, count, channels, values + p * channels);
+  }
+}
+
 void Widen(const BFloat16* src, size_t length, float* dst) {
   for (size_t i = 0; i < length; ++i) dst[i] = FloatOf(uint32_t{src[i].bits} << 16);
 }
@@ -530,7 +613,8 @@ void Widen(const BFloat16* src, size_t length, float* dst) {
 }  // namespace
 
 extern const WeaveKernels TCONV_WEAVE_KERNELS;
-const WeaveKernels TCONV_WEAVE_KERNELS = {SumBlocks,  SumRows,    FinishRows, FinishPlane, Activate,
-                                          Interleave, CopyBlocks, Transpose,  Widen};
+const WeaveKernels TCONV_WEAVE_KERNELS = {
+    SumBlocks,        SumRows,    FinishRows, FinishPlane, Activate,
+    ActivateChannels, Interleave, CopyBlocks, Transpose,   Widen};
 
 }  // namespace tconv::server

@@ -234,6 +234,10 @@ class WeightStreamStrategy final : public Strategy {
     return WeightStreamTime(problem);
   }
 
+  bool FinishesWholePositions(const DeconvProblem& problem) const override {
+    return problem.out_channels <= kFilters;
+  }
+
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
     TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));

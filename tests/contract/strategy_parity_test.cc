@@ -118,6 +118,7 @@ constexpr const char* kConcurrencyRows[] = {
     "channels_first  3x9x33x16     f=20 k=3 s=2 same first",
     "narrow          3x9x17x16     f=20 k=3 s=2 same dtype=mixed_bfloat16",
     "volume          2x5x6x7x16    f=8 k=2 s=2",
+    "softmax         3x9x17x16     f=21 k=2 s=2 act=softmax",
 };
 
 class StrategyConcurrencyTest : public ::testing::TestWithParam<const char*> {

@@ -63,6 +63,9 @@ bool SetArgument(const std::string& name, const std::string& value, ShapeRow& ro
     config.dtype = server::ParseDTypePolicy(value).value();
   } else if (name == "act") {
     config.activation = server::Activation::Make({.name = value, .arguments = {}}).value();
+  } else if (name == "axis") {
+    const std::string function = config.activation.spec().name;
+    config.activation = server::Activation::Make({function, {{"axis", std::stod(value)}}}).value();
   } else {
     return false;
   }

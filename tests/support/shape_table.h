@@ -43,7 +43,8 @@ struct RandomShapeRange {
   // problems are alike along all axes, and half of the large channels fill
   // vectors of 16.
   bool is_like_models = false;
-  std::vector<std::string> activations = {"linear", "relu", "leaky_relu", "tanh", "hard_sigmoid"};
+  std::vector<std::string> activations = {"linear", "relu",         "leaky_relu",
+                                          "tanh",   "hard_sigmoid", "softmax"};
   std::vector<std::string> dtypes = {"float32", "float32", "float32", "mixed_bfloat16", "float16"};
 };
 

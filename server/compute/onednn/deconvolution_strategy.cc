@@ -170,6 +170,10 @@ class DeconvolutionStrategy final : public Strategy {
     return DeconvolutionTime(problem);
   }
 
+  bool FinishesWholePositions(const DeconvProblem& problem) const override {
+    return problem.data_format == DataFormat::kChannelsLast;
+  }
+
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
     TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));

@@ -176,6 +176,8 @@ class InPlaceMatmulStrategy final : public Strategy {
     return InPlaceMatmulTime(problem);
   }
 
+  bool FinishesWholePositions(const DeconvProblem&) const override { return true; }
+
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
     TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));

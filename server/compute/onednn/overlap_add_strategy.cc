@@ -34,6 +34,10 @@ class OverlapAddStrategy final : public Strategy {
     return OverlapAddTime(problem);
   }
 
+  bool FinishesWholePositions(const DeconvProblem& problem) const override {
+    return problem.data_format == DataFormat::kChannelsLast;
+  }
+
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {
     return problem.data_format == DataFormat::kChannelsLast

@@ -97,8 +97,10 @@ class PlanBuilder {
     }
   }
 
-  // Filters are taken in sets whose weights stay in the cache.
+  // Filters are taken in sets whose weights stay in the cache, unless the
+  // activation needs all of them.
   int64_t FiltersPerSet(const Phases& phases) const {
+    if (!problem_.activation.is_elementwise()) return problem_.out_channels;
     const int64_t bytes_per_filter =
         WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(multiplied_as_));
     const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
@@ -420,6 +422,8 @@ class PhaseConvStrategy final : public Strategy {
   std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
     return PhaseConvTime(problem);
   }
+
+  bool FinishesWholePositions(const DeconvProblem&) const override { return true; }
 
   StatusOr<std::unique_ptr<const ForwardPlan>> Compile(
       const DeconvProblem& problem, std::shared_ptr<const Weights> weights) const override {

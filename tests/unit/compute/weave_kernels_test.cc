@@ -93,6 +93,22 @@ TEST_P(WeaveKernelsTest, AnActivatedValueDoesNotDependOnItsPlace) {
   }
 }
 
+TEST_P(WeaveKernelsTest, ActivatesChannelsNearlyAsEveryOtherTable) {
+  for (const auto activation : {ChannelActivation::kSoftmax, ChannelActivation::kLogSoftmax}) {
+    for (const size_t channels : {1, 2, 3, 5, 8, 19, 77}) {
+      const std::vector<float> values = RandomValues(33 * channels, 8);
+      for (size_t positions = 1; positions <= 33; ++positions) {
+        std::vector<float> actual = values, expected = values;
+        kernels_.activate_channels(activation, actual.data(), positions, channels);
+        expected_.activate_channels(activation, expected.data(), positions, channels);
+        for (size_t i = 0; i < actual.size(); ++i) {
+          ASSERT_NEAR(actual[i], expected[i], 2e-6) << channels << " channels, " << positions;
+        }
+      }
+    }
+  }
+}
+
 // Elements of any type as floats.
 std::vector<float> Widened(ConstTensorView values) {
   const Tensor wide = Tensor::Converted(values, DType::kFloat32).value();

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "tests/support/shape_table.h"
@@ -113,6 +115,125 @@ TEST_P(WeaveActivationTest, AgreesWithTheLayersActivation) {
       EXPECT_NEAR(plane[i], expected[i], bound) << values[i];
     }
   }
+}
+
+TEST(WeaveTest, ActivatesThePositionsOfSoftmaxAlongTheChannelsOnly) {
+  const auto activates = [](const std::string& row) {
+    return Weave::ActivatesPositions(tconv::testing::ParseShapeRow("row " + row).problem);
+  };
+  EXPECT_TRUE(activates("1x4x4x1 f=5 k=2 act=softmax"));
+  EXPECT_TRUE(activates("1x4x4x1 f=5 k=2 act=softmax axis=3"));
+  EXPECT_TRUE(activates("1x4x4x1 f=5 k=2 act=log_softmax dtype=mixed_bfloat16"));
+  EXPECT_TRUE(activates("1x4x4x1 f=5 k=2 first act=softmax axis=1"));
+  EXPECT_TRUE(activates("1x4x4x1 f=5 k=2 first act=softmax axis=-3"));
+  EXPECT_TRUE(activates("1x4x4x1 f=256 k=2 act=softmax"));
+  EXPECT_FALSE(activates("1x4x4x1 f=257 k=2 act=softmax"));
+  EXPECT_FALSE(activates("1x4x4x1 f=5 k=2 first act=softmax"));
+  EXPECT_FALSE(activates("1x4x4x1 f=5 k=2 act=softmax axis=1"));
+  EXPECT_FALSE(activates("1x4x4x1 f=5 k=2 act=softmax dtype=float64"));
+  EXPECT_FALSE(activates("1x4x4x1 f=5 k=2 act=sparsemax"));
+  EXPECT_FALSE(activates("1x4x4x1 f=5 k=2 act=relu"));
+}
+
+// Rows of some positions each, [row][position][channel], with a gap behind each
+// row of the destination.
+class WeavePositionsTest
+    : public ::testing::TestWithParam<std::tuple<const char*, size_t, size_t>> {
+ protected:
+  static constexpr size_t kRows = 37;
+
+  const std::string activation_ = std::get<0>(GetParam());
+  const size_t channels_ = std::get<1>(GetParam());
+  const size_t positions_ = std::get<2>(GetParam());  // of a row
+  const size_t length_ = channels_ * positions_;
+  const size_t dst_stride_ = length_ + 3;
+
+  std::vector<float> Finish(const std::vector<float>& sums) const {
+    const auto row = tconv::testing::ParseShapeRow(
+        fmt::format("weave 1x4x1 f={} k=1 s={} nobias act={}", channels_, positions_, activation_));
+    std::vector<float> dst(kRows * dst_stride_, -1);
+    Weave::Make(row.problem, Weights())
+        ->FinishRows({sums.data(), length_, kRows, length_}, 0, Bytes(dst), dst_stride_);
+    return dst;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Sizes, WeavePositionsTest,
+                         ::testing::Combine(::testing::Values("softmax", "log_softmax"),
+                                            ::testing::Values(1, 2, 3, 5, 21, 150, 256),
+                                            ::testing::Values(1, 2, 16, 45)));
+
+TEST_P(WeavePositionsTest, AgreesWithTheLayersActivation) {
+  Tensor sums = tconv::testing::RandomTensor(
+      Shape{static_cast<int64_t>(kRows * positions_), static_cast<int64_t>(channels_)},
+      DType::kFloat32, 1);
+  const std::span<float> values = sums.mutable_view().values<float>();
+  for (float& value : values) value *= 80;
+  const std::vector<float> dst = Finish({values.begin(), values.end()});
+  Activation::Make({activation_, {}})->ApplyAlongAxis(sums.view(), sums.mutable_view());
+  for (size_t row = 0; row < kRows; ++row) {
+    for (size_t i = 0; i < length_; ++i) {
+      const float expected = values[row * length_ + i];
+      ASSERT_NEAR(dst[row * dst_stride_ + i], expected, 1e-6 * std::max(1.0f, std::fabs(expected)));
+    }
+    for (size_t i = length_; i < dst_stride_; ++i) ASSERT_EQ(dst[row * dst_stride_ + i], -1);
+  }
+}
+
+TEST_P(WeavePositionsTest, APositionGivesTheSameBitsWhereverItStands) {
+  const Tensor position =
+      tconv::testing::RandomTensor(Shape{static_cast<int64_t>(channels_)}, DType::kFloat32, 2);
+  const std::span<const float> values = position.view().values<float>();
+  std::vector<float> sums;
+  for (size_t i = 0; i < kRows * positions_; ++i) {
+    sums.insert(sums.end(), values.begin(), values.end());
+  }
+  const std::vector<float> dst = Finish(sums);
+  for (size_t row = 0; row < kRows; ++row) {
+    for (size_t i = 0; i < length_; ++i) {
+      ASSERT_EQ(dst[row * dst_stride_ + i], dst[i % channels_]);
+    }
+  }
+}
+
+TEST(WeaveTest, SoftmaxOfSpecialValuesIsAsTheLayersActivation) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kPositions[][2] = {{NAN, 1},
+                                     {1, NAN},
+                                     {kInfinity, 1},
+                                     {-kInfinity, 1},
+                                     {1, -kInfinity},
+                                     {-kInfinity, -kInfinity},
+                                     {3e38f, -3e38f},
+                                     {kInfinity, kInfinity},
+                                     {kInfinity, -kInfinity}};
+  for (const char* function : {"softmax", "log_softmax"}) {
+    for (const auto& position : kPositions) {
+      float dst[2];
+      MakeWeave(fmt::format("nobias act={}", function))
+          .FinishRows({position, 2, 1, 2}, 0, reinterpret_cast<std::byte*>(dst), 2);
+      Tensor expected = Tensor::Allocate(DType::kFloat32, Shape{2}).value();
+      const std::span<float> values = expected.mutable_view().values<float>();
+      std::copy_n(position, 2, values.begin());
+      Activation::Make({function, {}})->ApplyAlongAxis(expected.view(), expected.mutable_view());
+      for (size_t i = 0; i < 2; ++i) {
+        EXPECT_TRUE(std::isnan(values[i]) ? std::isnan(dst[i]) : dst[i] == values[i])
+            << function << " of " << position[0] << ", " << position[1] << ": " << dst[i];
+      }
+    }
+  }
+}
+
+TEST(WeaveTest, SoftmaxOfNarrowTypesTakesRoundedSumsAndBiasedSums) {
+  // In bfloat16 257 is 256, 256 + 10 is 266, and 247 + 20 is 268, for 267 lies
+  // between two values. Rounded less often, they would be equal.
+  const std::vector<float> sums = {257, 247};
+  std::vector<BFloat16> dst(2);
+  MakeWeave("dtype=mixed_bfloat16 act=softmax")
+      .FinishRows({sums.data(), 2, 1, 2}, 0, reinterpret_cast<std::byte*>(dst.data()), 2);
+  const double e = std::exp(-2.0);
+  EXPECT_EQ(ToFloat(dst[0]), ToFloat(ToBFloat16(static_cast<float>(e / (1 + e)))));
+  EXPECT_EQ(ToFloat(dst[1]), ToFloat(ToBFloat16(static_cast<float>(1 / (1 + e)))));
 }
 
 }  // namespace
