@@ -51,8 +51,8 @@ constexpr char kPlanned[] = "";
 
 // As planned, and with each strategy forced.
 const std::vector<std::string>& AllStrategies() {
-  static const auto& strategies = *new std::vector<std::string>{kPlanned, "reference", "phase_conv",
-                                                                "overlap_add", "deconvolution"};
+  static const auto& strategies = *new std::vector<std::string>{
+      kPlanned, "reference", "phase_conv", "overlap_add", "weight_stream", "deconvolution"};
   return strategies;
 }
 
