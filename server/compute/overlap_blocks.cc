@@ -93,7 +93,9 @@ void OverlapBlocks::MakeRuns(const DeconvProblem& problem) {
 }
 
 OverlapRun OverlapBlocks::MakeRun(const std::array<TapRun, 3>& run_axes) {
-  const auto& [d, h, w] = run_axes;
+  const TapRun& d = run_axes[0];
+  const TapRun& h = run_axes[1];
+  const TapRun& w = run_axes[2];
   OverlapRun run;
   run.axes = run_axes;
   ForEachStep(run_axes, [&](const std::array<int64_t, 3>& step) {
