@@ -179,7 +179,9 @@ class OverlapBlocksPlan final : public ForwardPlan {
     FindTerms(task, run, at, work);
     SumRun(run.phases() * task.filters, positions, work);
 
-    const auto& [d, h, w] = run.axes;
+    const TapRun& d = run.axes[0];
+    const TapRun& h = run.axes[1];
+    const TapRun& w = run.axes[2];
     const int64_t block = w.phases * task.filters;
     const int64_t channels = run.phases() * task.filters;
     const int64_t dst_block = w.phases == blocks_.axes[2].stride ? block : 0;
