@@ -186,7 +186,7 @@ class OverlapBlocksPlan final : public ForwardPlan {
     const int64_t channels = run.phases() * task.filters;
     const int64_t dst_block = w.phases == blocks_.axes[2].stride ? block : 0;
     const bool is_finished = block < kLongBlock && dst_block != channels;
-    if (is_finished) FinishAll(positions.size() * run.phases(), work);
+    if (is_finished) FinishAll(task, positions.size() * run.phases(), work);
     for (int64_t i = 0; i < d.phases * h.phases; ++i) {
       const int64_t od = OutputOf(0, d, at[0], i / h.phases);
       const int64_t oh = OutputOf(1, h, at[1], i % h.phases);
@@ -270,11 +270,11 @@ class OverlapBlocksPlan final : public ForwardPlan {
     }
   }
 
-  // Finishes rows of sums, which are all filters of a task.
-  void FinishAll(int64_t rows, Workspace& work) const {
-    const auto filters = static_cast<size_t>(problem_.out_channels);
-    weave_.FinishRows({work.sums, filters, static_cast<size_t>(rows), filters}, 0, work.finished,
-                      filters);
+  // Finishes rows of sums, which are all filters of the task.
+  void FinishAll(const OverlapTask& task, int64_t rows, Workspace& work) const {
+    const auto filters = static_cast<size_t>(task.filters);
+    weave_.FinishRows({work.sums, filters, static_cast<size_t>(rows), filters},
+                      static_cast<size_t>(task.first_filter), work.finished, filters);
   }
 
   // Calls visit(position, positions, first_phase, phases) for positions of the
