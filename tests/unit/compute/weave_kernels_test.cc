@@ -51,6 +51,50 @@ TEST_P(WeaveKernelsTest, SumsAnyNumberOfRowsInOrder) {
   }
 }
 
+TEST_P(WeaveKernelsTest, SumsAnyNumberOfBlocksInOrder) {
+  constexpr size_t kSlack = 15;  // that may be read and written
+  for (const size_t count : {1, 2, 5}) {
+    for (const size_t blocks : {1, 3, 4, 9}) {
+      for (size_t length = 1; length <= 40; ++length) {
+        const size_t stride = length + count;
+        std::vector<std::vector<float>> values;
+        std::vector<Blocks> terms;
+        for (size_t t = 0; t < count; ++t) {
+          values.push_back(RandomValues((blocks - 1) * stride + length + kSlack, t));
+          terms.push_back({values.back().data(), stride});
+        }
+        std::vector<float> sums(blocks * length + kSlack, -1);
+        kernels_.sum_blocks(terms.data(), count, blocks, length, sums.data());
+        for (size_t i = 0; i < blocks * length; ++i) {
+          const size_t from = i / length * stride + i % length;
+          float sum = values[0][from];
+          for (size_t t = 1; t < count; ++t) sum += values[t][from];
+          ASSERT_EQ(sums[i], sum) << count << " terms, " << blocks << " blocks of " << length;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(WeaveKernelsTest, CopiesBlocksOfAnyLengthAndLeavesTheRestAlone) {
+  constexpr size_t kSrcStride = 70;
+  constexpr size_t kDstStride = 65;
+  constexpr std::byte kOld{0x41};
+  for (const size_t blocks : {0, 1, 3}) {
+    for (size_t length = 1; length <= 64; ++length) {
+      std::vector<std::byte> src(3 * kSrcStride);
+      for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<std::byte>(i);
+      std::vector<std::byte> expected(3 * kDstStride, kOld);
+      for (size_t b = 0; b < blocks; ++b) {
+        std::memcpy(&expected[b * kDstStride], &src[b * kSrcStride], length);
+      }
+      std::vector<std::byte> dst(3 * kDstStride, kOld);
+      kernels_.copy_blocks(src.data(), kSrcStride, blocks, length, dst.data(), kDstStride);
+      ASSERT_EQ(dst, expected) << blocks << " blocks of " << length;
+    }
+  }
+}
+
 TEST_P(WeaveKernelsTest, FinishesRowsWithTheBitsOfEveryOtherTable) {
   const std::vector<float> sums = RandomValues(3 * kLength, 2);
   const std::vector<float> bias = RandomValues(kLength, 3);
