@@ -38,4 +38,20 @@ StreamLayout::StreamLayout(const DeconvProblem& problem) : axes(SpatialAxes(prob
   }
 }
 
+int64_t StreamedInputsOf(const DeconvProblem& problem) {
+  int64_t inputs = 1;
+  for (const AxisGeometry& axis : problem.axes) {
+    // Both ends fall from tap to tap, so equal ranges follow each other.
+    int64_t inputs_of_axis = 0;
+    Range previous;
+    for (int64_t tap = 0; tap < axis.kernel; ++tap) {
+      const Range live = LiveInputs(axis, tap);
+      if (live != previous) inputs_of_axis += live.size();
+      previous = live;
+    }
+    inputs *= inputs_of_axis;
+  }
+  return inputs;
+}
+
 }  // namespace tconv::server

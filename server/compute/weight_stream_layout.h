@@ -31,4 +31,7 @@ struct StreamLayout {
   }
 };
 
+// Inputs of all sets of the layout of a problem.
+int64_t StreamedInputsOf(const DeconvProblem& problem);
+
 }  // namespace tconv::server

@@ -26,6 +26,10 @@ constexpr auto kFilters = static_cast<int64_t>(kStreamFilters);
 constexpr int64_t kChannelsPerChunk = 256;
 // Sums of more outputs would leave the L2 cache.
 constexpr int64_t kMaxOutputs = 8192;
+// Every set of taps has a copy of its inputs; kernels as large as images make
+// thousands of sets. These are 64 MiB, more than any weights worth streaming
+// should cost.
+constexpr int64_t kMaxGathered = 16 << 20;
 
 class WeightStreamPlan final : public ForwardPlan {
  public:
@@ -226,6 +230,11 @@ class WeightStreamStrategy final : public Strategy {
     if (outputs > kMaxOutputs) {
       return MakeError(StatusCode::kUnimplemented, "keeps the sums of {} outputs in cache, not {}",
                        kMaxOutputs, outputs);
+    }
+    const int64_t gathered = problem.batch * StreamedInputsOf(problem) * problem.in_channels;
+    if (gathered > kMaxGathered) {
+      return MakeError(StatusCode::kUnimplemented, "gathers up to {} values of its inputs, not {}",
+                       kMaxGathered, gathered);
     }
     return OkStatus();
   }

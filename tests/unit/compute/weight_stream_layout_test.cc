@@ -66,5 +66,13 @@ TEST_P(StreamLayoutOfProblemTest, MultipliesExactlyTheContributions) {
   EXPECT_EQ(multiplied, DefinedContributions(problem));
 }
 
+TEST_P(StreamLayoutOfProblemTest, InputsAreCountedWithoutALayout) {
+  const DeconvProblem problem = ProblemOf(GetParam());
+  const StreamLayout layout(problem);
+  int64_t inputs = 0;
+  for (size_t set = 0; set < layout.input_sets.size(); ++set) inputs += layout.InputsOf(set);
+  EXPECT_EQ(StreamedInputsOf(problem), inputs);
+}
+
 }  // namespace
 }  // namespace tconv::server
