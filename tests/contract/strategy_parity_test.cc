@@ -22,6 +22,7 @@ using ::tconv::testing::DifferenceOf;
 using ::tconv::testing::ExecutePlan;
 using ::tconv::testing::IsOk;
 using ::tconv::testing::ParseShapeRow;
+using ::tconv::testing::RandomShapeRange;
 using ::tconv::testing::RandomShapeRow;
 using ::tconv::testing::ReadShapeTable;
 using ::tconv::testing::ShapeRow;
@@ -94,13 +95,14 @@ TEST_P(StrategyParityTest, IsTakenByTheStrategiesThatMustTakeIt) {
   }
 }
 
-TEST(StrategyParityRandomTest, AgreesWithTheReferenceOnRandomProblems) {
+void ExpectAgreementOnRandomProblems(int problems, const RandomShapeRange& range) {
   const Bench bench(2);
   std::mt19937 random(20);
-  for (int i = 0; i < 300; ++i) {
-    const ShapeRow row = RandomShapeRow([&](int64_t low, int64_t high) {
+  for (int i = 0; i < problems; ++i) {
+    const auto pick = [&](int64_t low, int64_t high) {
       return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
-    });
+    };
+    const ShapeRow row = RandomShapeRow(pick, range);
     if (row.problem.dst_shape().num_elements() == 0) continue;
     const Tensor src = SourceOf(row);
     const Tensor expected =
@@ -110,6 +112,19 @@ TEST(StrategyParityRandomTest, AgreesWithTheReferenceOnRandomProblems) {
       EXPECT_EQ(DifferenceOf(actual, expected), "") << strategy->name() << ": " << row.line;
     }
   }
+}
+
+TEST(StrategyParityRandomTest, AgreesWithTheReferenceOnRandomProblems) {
+  ExpectAgreementOnRandomProblems(300, {});
+}
+
+// Where strategies cut the filters and the channels.
+TEST(StrategyParityRandomTest, AgreesWithTheReferenceOnManyChannels) {
+  ExpectAgreementOnRandomProblems(60, {.largest_extent = {9, 4, 2},
+                                       .largest_kernel = {6, 4, 3},
+                                       .largest_stride = 3,
+                                       .largest_batch = 2,
+                                       .largest_channels = 500});
 }
 
 constexpr const char* kConcurrencyRows[] = {
