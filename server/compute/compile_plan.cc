@@ -65,4 +65,11 @@ StatusOr<std::unique_ptr<const ForwardPlan>> CompilePlan(const Strategy& strateg
   return std::make_unique<const AxisActivationPlan>(problem, std::move(linear));
 }
 
+std::chrono::nanoseconds EstimatedPlanTime(const Strategy& strategy, const DeconvProblem& problem) {
+  constexpr std::chrono::nanoseconds kSecondPass(5);  // for each value
+  const std::chrono::nanoseconds time = strategy.EstimatedTime(problem);
+  if (AppliesActivation(strategy, problem)) return time;
+  return time + kSecondPass * problem.linear_shape().num_elements();
+}
+
 }  // namespace tconv::server

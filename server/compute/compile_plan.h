@@ -1,6 +1,7 @@
 // From a strategy to a plan for any activation.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "server/base/status.h"
@@ -16,5 +17,8 @@ namespace tconv::server {
 StatusOr<std::unique_ptr<const ForwardPlan>> CompilePlan(const Strategy& strategy,
                                                          const DeconvProblem& problem,
                                                          std::shared_ptr<const Weights> weights);
+
+// What that plan takes on one thread, roughly. The same requirement.
+std::chrono::nanoseconds EstimatedPlanTime(const Strategy& strategy, const DeconvProblem& problem);
 
 }  // namespace tconv::server

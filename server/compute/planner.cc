@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "server/compute/compile_plan.h"
+
 namespace tconv::server {
 namespace {
 
@@ -50,7 +52,7 @@ StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
       verdict.reason = MessageOf(support);
       continue;
     }
-    const std::chrono::nanoseconds time = strategy.EstimatedTime(problem);
+    const std::chrono::nanoseconds time = EstimatedPlanTime(strategy, problem);
     verdict.reason = fmt::format("estimated {}", Describe(time));
     if (!forced_.empty() && verdict.strategy != forced_) continue;
     if (best == nullptr || time < best_time) {
