@@ -83,6 +83,9 @@ AxisGeometry MakeAxisGeometry(const LayerConfig& config, int spatial_axis, int64
     axis.out = last_start + effective % 2 + output_padding;
     axis.crop_begin = std::max<int64_t>((effective - effective % 2 - output_padding) / 2, 0);
   }
+  // A single input is not moved by the stride: phases beyond the output would
+  // cost time and memory for nothing.
+  if (in == 1) axis.stride = std::clamp<int64_t>(axis.out + axis.crop_begin, 1, axis.stride);
   return axis;
 }
 

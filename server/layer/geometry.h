@@ -36,7 +36,8 @@ inline constexpr int64_t kUnknownDim = -1;
 using PartialShape = std::vector<int64_t>;
 
 // Output length and crop of one axis, from Keras' rules; independent of the
-// other axes. The output may be empty. REQUIRES: a validated config;
+// other axes. The output may be empty. The stride of a single input, which moves
+// nothing, is at most as long as the output and the crop. REQUIRES: a validated config;
 // 0 < in <= kMaxExtent.
 AxisGeometry MakeAxisGeometry(const LayerConfig& config, int spatial_axis, int64_t in);
 

@@ -98,6 +98,14 @@ std::vector<AxisCase> SmallAxes() {
 // output: that convolution must give back the input length, and it pads by the
 // crop. Left out is the one family that TensorFlow refuses for not doing so,
 // "same" with an output padding of 0 and an even effective kernel.
+TEST(GeometryTest, TheStrideOfASingleInputEndsWithTheOutput) {
+  constexpr int64_t kHuge = kMaxExtent;
+  EXPECT_EQ(OneAxis(Padding::kValid, 3, kHuge, 1, 0, 1).stride, 3);
+  EXPECT_EQ(OneAxis(Padding::kSame, 5, kHuge, 1, 0, 1).stride, 3);
+  EXPECT_EQ(OneAxis(Padding::kSame, 4, kHuge, 1, 0, 1).stride, 2);
+  EXPECT_EQ(OneAxis(Padding::kSame, 4, 2, 1, 1, 1).stride, 2);
+}
+
 TEST(GeometryTest, InvertsTheForwardConvolution) {
   const auto ceil_div = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   for (const AxisCase& c : SmallAxes()) {
