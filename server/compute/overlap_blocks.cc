@@ -154,6 +154,12 @@ void OverlapBlocks::ChooseTiles() {
   rows_per_tile = std::max(fewest_rows, CeilDiv(rows, CeilDiv(rows, rows_that_fit)));
 }
 
+int64_t OverlapBlocks::TileBytes() const {
+  const std::array<Range, 3> inputs = InputsOf(tasks.front(), Range{0, rows_per_tile});
+  return inputs[0].size() * inputs[1].size() * inputs[2].size() * Columns(filters_per_task) *
+         static_cast<int64_t>(sizeof(float));
+}
+
 int64_t OverlapBlocks::RowBytes() const {
   int64_t row_inputs = 1;
   for (size_t i = row_axis + 1; i < 3; ++i) row_inputs *= axes[i].in;

@@ -64,6 +64,9 @@ struct OverlapBlocks {
   // The inputs that a task multiplies when `tile` are the rows.
   std::array<Range, 3> InputsOf(const OverlapTask& task, const Range& tile) const;
 
+  // Of the products of a tile.
+  int64_t TileBytes() const;
+
   // Columns of the product with so many filters, padded to whole vectors.
   int64_t Columns(int64_t filters) const;
 

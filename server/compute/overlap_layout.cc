@@ -53,16 +53,19 @@ void OverlapLayout::ChooseTile(const DeconvProblem& problem) {
   const int64_t row_axis_inputs = rows().axis.in;
   // The rows that a position reads lie in one tile and the one before it.
   const int64_t fewest_rows = std::clamp<int64_t>(rows().reach, 1, row_axis_inputs);
-  filters_per_task = problem.out_channels;
-  if (problem.data_format == DataFormat::kChannelsFirst) {
-    const int64_t columns = std::max(fewest_rows * row_inputs, kEnoughColumns);
-    const int64_t fit = kTileBytes / (column_bytes * columns);
-    const int64_t filters = std::max(fit, CeilDiv(kEnoughRows, std::max<int64_t>(1, taps)));
-    filters_per_task = CeilDiv(problem.out_channels, CeilDiv(problem.out_channels, filters));
-  }
+  const int64_t columns = std::max(fewest_rows * row_inputs, kEnoughColumns);
+  const int64_t filters = std::max(kTileBytes / (column_bytes * columns),
+                                   CeilDiv(kEnoughRows, std::max<int64_t>(1, taps)));
+  filters_per_task = CeilDiv(problem.out_channels, CeilDiv(problem.out_channels, filters));
   const int64_t row_bytes = column_bytes * filters_per_task * row_inputs;
   const int64_t fit = std::clamp(kTileBytes / row_bytes, fewest_rows, row_axis_inputs);
   rows_per_tile = std::max(fewest_rows, CeilDiv(row_axis_inputs, CeilDiv(row_axis_inputs, fit)));
+}
+
+int64_t OverlapLayout::TileBytes() const {
+  const OverlapTask& task = tasks.front();
+  return rows_per_tile * RowInputs(task) * taps * task.filters *
+         static_cast<int64_t>(sizeof(float));
 }
 
 void OverlapLayout::MakeTasks(const DeconvProblem& problem) {

@@ -1,4 +1,4 @@
-// How overlap-add cuts a problem: index arithmetic alone.
+// How overlap-add cuts a channels_first problem: index arithmetic alone.
 //
 // Along one axis, output o = stride * p + phase - crop_begin at position p reads
 // inputs p - reach ... p. Overlap-add multiplies all taps with tiles of inputs
@@ -77,6 +77,9 @@ struct OverlapLayout {
   int64_t RowInputs(const OverlapTask& task) const {
     return is_line ? width().InputsOf(task.columns).size() : row_inputs;
   }
+
+  // Of the products of a tile.
+  int64_t TileBytes() const;
 
   bool is_line;  // one row only
 

@@ -19,7 +19,7 @@ struct StrategyVerdict {
 
 struct PlanChoice {
   const Strategy* strategy = nullptr;     // owned by the planner
-  std::vector<StrategyVerdict> verdicts;  // of every strategy, in order of preference
+  std::vector<StrategyVerdict> verdicts;  // of every strategy, in order of the list
 };
 
 // A pure function of the problem, over a fixed list. Thread-safe.

@@ -12,7 +12,7 @@ namespace tconv::server {
 
 class OneDnnRuntime;
 
-// All strategies in order of preference; the reference, which takes every
+// All strategies; of equal estimates the first wins. The reference, which takes every
 // problem, is last. They and their plans compute on `pool`, which must outlive
 // them. INTERNAL when oneDNN cannot be used at all.
 StatusOr<std::vector<std::unique_ptr<const Strategy>>> MakeStrategies(WorkerPool& pool);

@@ -7,11 +7,17 @@
 #include "server/compute/onednn/overlap_blocks_compiler.h"
 #include "server/compute/onednn/overlap_planes_compiler.h"
 #include "server/compute/onednn/runtime.h"
+#include "server/compute/overlap_blocks.h"
+#include "server/compute/overlap_layout.h"
 #include "server/compute/phases.h"
 #include "server/compute/strategies.h"
 
 namespace tconv::server {
 namespace {
+
+// Each thread keeps two tiles. Those of large kernels on wide images may be any
+// size, for a tile has as many rows as the kernel reaches.
+constexpr int64_t kMaxTileBytes = 32 << 20;
 
 class OverlapAddStrategy final : public Strategy {
  public:
@@ -26,6 +32,13 @@ class OverlapAddStrategy final : public Strategy {
       if (IsStridedAndDilated(axis)) {
         return MakeError(StatusCode::kUnimplemented, "strides and dilation on one axis");
       }
+    }
+    const int64_t tile_bytes = problem.data_format == DataFormat::kChannelsLast
+                                   ? OverlapBlocks(problem).TileBytes()
+                                   : OverlapLayout(problem).TileBytes();
+    if (tile_bytes > kMaxTileBytes) {
+      return MakeError(StatusCode::kUnimplemented, "the products of {} bytes would leave the cache",
+                       tile_bytes);
     }
     return OkStatus();
   }
