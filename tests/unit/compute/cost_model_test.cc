@@ -29,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"phase_conv", "stride_1 1x56x56x64 f=64 k=3 same"},
                       Case{"phase_conv", "segmentation_head 1x70x70x21 f=21 k=16 s=8 same"},
                       Case{"phase_conv", "large_kernel 1x512x512x1 f=1 k=64 same"},
-        Case{"in_place_matmul", "large_up_sampling 1x196x196x128 f=64 k=2 s=2"},
+                      Case{"in_place_matmul", "large_up_sampling 1x196x196x128 f=64 k=2 s=2"},
                       Case{"overlap_add", "picture 1x128x128x128 f=3 k=4 s=2 same act=tanh"},
                       Case{"overlap_add", "picture_in_planes 1x128x128x128 f=3 k=4 s=2 same first"},
                       Case{"overlap_add", "super_resolution 1x100x100x56 f=1 k=9 s=3 same"},
