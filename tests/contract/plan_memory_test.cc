@@ -114,7 +114,10 @@ INSTANTIATE_TEST_SUITE_P(Layers, PlanSizeTest,
                                            Layer{"phase_conv", "8", "f=3 k=4 s=2 same"},
                                            Layer{"overlap_add", "128", "f=3 k=4 s=2 same"},
                                            Layer{"overlap_add", "24", "f=9 k=3 s=2 same first"},
-                                           Layer{"deconvolution", "32", "f=16 k=4 s=2 same"}));
+                                           Layer{"deconvolution", "32", "f=16 k=4 s=2 same"},
+                                           Layer{"deconvolution", "48", "f=80 k=4 s=2 same"},
+                                           Layer{"deconvolution", "32",
+                                                 "f=32 k=4 s=2 same first"}));
 
 TEST_P(PlanSizeTest, PlansTakeWhatTheySayAndNotMore) {
   PlanCache cache(*planner_, int64_t{1} << 40);
