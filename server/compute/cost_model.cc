@@ -6,7 +6,6 @@
 #include <initializer_list>
 #include <vector>
 
-#include "server/compute/overlap_blocks.h"
 #include "server/compute/phases.h"
 
 namespace tconv::server {
@@ -211,9 +210,9 @@ std::chrono::nanoseconds WeightStreamTime(const DeconvProblem& problem) {
   const double rows = n.useful * n.images * n.inputs;
   const double gathered = rows * n.channels * std::min(n.live_taps, kInputSets);
   const double products = rows * n.taps * filter_sets * n.channels;  // with 32 filters each
-  // Multiplying hides the weights, or they it.
   // Weights of bfloat16 are half as long, and take time to widen.
   const bool is_narrow = problem.dtype == DType::kBFloat16;
+  // Multiplying hides the weights, or they it.
   const double multiplications =
       std::max(32 * products * kMultiplication * (is_narrow ? 1.5 : 1),
                n.live_taps * filter_sets * 32 * n.channels * kStreamedFloat / (is_narrow ? 2 : 1));

@@ -37,29 +37,6 @@ void ForEachStep(const std::array<TapRun, 3>& axes, Visitor visit) {
 
 }  // namespace
 
-std::vector<TapRun> TapRunsOf(const AxisGeometry& axis, bool merge_phases) {
-  const int64_t most_steps = CeilDiv(axis.kernel, axis.stride);
-  // The first `longer` phases have `most_steps`, the others one less.
-  const int64_t longer = axis.kernel - axis.stride * (most_steps - 1);
-  std::vector<TapRun> runs;
-  for (int64_t first = 0; first < axis.stride;) {
-    const int64_t last_alike = first < longer ? longer - 1 : axis.stride - 1;
-    const int64_t last = merge_phases ? last_alike : first;
-    TapRun run;
-    run.first_phase = first;
-    run.phases = last - first + 1;
-    run.steps = first < longer ? most_steps : most_steps - 1;
-    run.distance = axis.stride == 1 ? axis.dilation : 1;
-    const int64_t first_out = axis.crop_begin - last;
-    const int64_t last_out = axis.out - 1 + axis.crop_begin - first;
-    run.positions.begin = first_out <= 0 ? 0 : CeilDiv(first_out, axis.stride);
-    run.positions.end = last_out < 0 ? 0 : last_out / axis.stride + 1;
-    if (run.positions.size() > 0) runs.push_back(run);
-    first = last + 1;
-  }
-  return runs;
-}
-
 OverlapBlocks::OverlapBlocks(const DeconvProblem& problem)
     : axes(SpatialAxes(problem)),
       row_axis(axes[0].in > 1 ? 0 : 1),

@@ -13,21 +13,10 @@
 #include <vector>
 
 #include "server/compute/overlap_layout.h"
+#include "server/compute/phases.h"
 #include "server/layer/geometry.h"
 
 namespace tconv::server {
-
-// Consecutive phases of an axis with equally many taps each, maybe none.
-struct TapRun {
-  int64_t first_phase = 0;
-  int64_t phases = 0;
-  int64_t steps = 0;
-  int64_t distance = 1;  // between the inputs of two steps
-  Range positions;       // with outputs
-};
-
-// REQUIRES: not strided and dilated.
-std::vector<TapRun> TapRunsOf(const AxisGeometry& axis, bool merge_phases);
 
 // One step of a run.
 struct OverlapPiece {

@@ -19,14 +19,6 @@ constexpr int64_t kRowsPerSharedRow = 16;
 
 }  // namespace
 
-Range LiveInputs(const AxisGeometry& axis, int64_t tap) {
-  const int64_t shift = axis.crop_begin - tap * axis.dilation;  // of the output, times -1
-  const int64_t last = axis.out - 1 + shift;
-  const Range live = {shift <= 0 ? 0 : CeilDiv(shift, axis.stride),
-                      last < 0 ? 0 : last / axis.stride + 1};
-  return Intersection(live, {0, axis.in});
-}
-
 OverlapAxis::OverlapAxis(const AxisGeometry& geometry)
     : axis(geometry), live_tap(static_cast<size_t>(geometry.kernel), -1) {
   const int64_t s = axis.stride;

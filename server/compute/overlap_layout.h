@@ -15,23 +15,6 @@
 
 namespace tconv::server {
 
-struct Range {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t size() const { return end - begin; }
-
-  friend bool operator==(const Range&, const Range&) = default;
-};
-
-// Empty, and within reach of a, when they share nothing.
-inline Range Intersection(const Range& a, const Range& b) {
-  const int64_t begin = std::max(a.begin, b.begin);
-  return {begin, std::max(begin, std::min(a.end, b.end))};
-}
-
-// The inputs of an axis that a tap carries to an output.
-Range LiveInputs(const AxisGeometry& axis, int64_t tap);
-
 // An axis as overlap-add sees it. REQUIRES: not strided and dilated.
 struct OverlapAxis {
   explicit OverlapAxis(const AxisGeometry& geometry);

@@ -2,31 +2,24 @@
 
 #include <algorithm>
 
+#include "server/compute/tiles.h"
+
 namespace tconv::server {
 namespace {
 
-// Rounding towards infinities; b > 0.
-int64_t FloorDiv(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
-int64_t CeilDiv(int64_t a, int64_t b) { return -FloorDiv(-a, b); }
-
-// The group of phases [first, last] with `taps` taps each.
-PhaseGroup MakeGroup(const AxisGeometry& axis, int64_t first, int64_t last, int64_t taps) {
+// The convolution of a run with taps.
+PhaseGroup MakeGroup(const AxisGeometry& axis, const TapRun& run) {
   PhaseGroup group;
-  group.first_phase = first;
-  group.phases = last - first + 1;
-  group.taps = taps;
-  group.tap_distance = axis.stride == 1 ? axis.dilation : 1;
-  // The positions that some phase needs ...
-  int64_t begin = std::max<int64_t>(0, CeilDiv(axis.crop_begin - last, axis.stride));
-  int64_t end = FloorDiv(axis.out - 1 + axis.crop_begin - first, axis.stride) + 1;
-  if (end <= begin) return group;
-  // ... widened until every input is read, for a convolution cannot skip some,
-  // and cut where the last tap leaves the image.
-  const int64_t reach = (taps - 1) * group.tap_distance;
-  begin = std::min(begin, reach);
-  end = std::clamp(end, axis.in, axis.in + reach);
-  group.first_position = begin;
-  group.positions = end - begin;
+  group.first_phase = run.first_phase;
+  group.phases = run.phases;
+  group.taps = run.steps;
+  group.tap_distance = run.distance;
+  // The positions with outputs, widened until every input is read, for a
+  // convolution cannot skip some, and cut where the last tap leaves the image.
+  const int64_t reach = (run.steps - 1) * run.distance;
+  group.first_position = std::min(run.positions.begin, reach);
+  const int64_t end = std::clamp(run.positions.end, axis.in, axis.in + reach);
+  group.positions = end - group.first_position;
   return group;
 }
 
@@ -41,6 +34,14 @@ std::array<AxisGeometry, 3> SpatialAxes(const DeconvProblem& problem) {
 
 bool IsStridedAndDilated(const AxisGeometry& axis) {
   return axis.stride > 1 && axis.dilation > 1 && axis.kernel > 1;
+}
+
+Range LiveInputs(const AxisGeometry& axis, int64_t tap) {
+  const int64_t shift = axis.crop_begin - tap * axis.dilation;  // of the output, times -1
+  const int64_t last = axis.out - 1 + shift;
+  const Range live = {shift <= 0 ? 0 : CeilDiv(shift, axis.stride),
+                      last < 0 ? 0 : last / axis.stride + 1};
+  return Intersection(live, {0, axis.in});
 }
 
 std::vector<Contribution> ContributionsOf(const AxisGeometry& axis, int64_t out) {
@@ -71,20 +72,33 @@ bool MergesPhases(const AxisGeometry& axis, int64_t filters) {
   return axis.kernel <= axis.stride || axis.stride >= 8 || filters < 16;
 }
 
-std::vector<PhaseGroup> PhaseGroupsOf(const AxisGeometry& axis, bool merge_phases) {
-  // The first `longer` phases have `most_taps`, the others one less.
-  const int64_t most_taps = (axis.kernel + axis.stride - 1) / axis.stride;
-  const int64_t longer = axis.kernel - axis.stride * (most_taps - 1);
-  std::vector<PhaseGroup> groups;
+std::vector<TapRun> TapRunsOf(const AxisGeometry& axis, bool merge_phases) {
+  const int64_t most_steps = CeilDiv(axis.kernel, axis.stride);
+  // The first `longer` phases have `most_steps`, the others one less.
+  const int64_t longer = axis.kernel - axis.stride * (most_steps - 1);
+  std::vector<TapRun> runs;
   for (int64_t first = 0; first < axis.stride;) {
-    const int64_t taps = first < longer ? most_taps : most_taps - 1;
     const int64_t last_alike = first < longer ? longer - 1 : axis.stride - 1;
     const int64_t last = merge_phases ? last_alike : first;
-    if (taps > 0) {
-      const PhaseGroup group = MakeGroup(axis, first, last, taps);
-      if (group.positions > 0) groups.push_back(group);
-    }
+    TapRun run;
+    run.first_phase = first;
+    run.phases = last - first + 1;
+    run.steps = first < longer ? most_steps : most_steps - 1;
+    run.distance = axis.stride == 1 ? axis.dilation : 1;
+    const int64_t first_out = axis.crop_begin - last;
+    const int64_t last_out = axis.out - 1 + axis.crop_begin - first;
+    run.positions.begin = first_out <= 0 ? 0 : CeilDiv(first_out, axis.stride);
+    run.positions.end = last_out < 0 ? 0 : last_out / axis.stride + 1;
+    if (run.positions.size() > 0) runs.push_back(run);
     first = last + 1;
+  }
+  return runs;
+}
+
+std::vector<PhaseGroup> PhaseGroupsOf(const AxisGeometry& axis, bool merge_phases) {
+  std::vector<PhaseGroup> groups;
+  for (const TapRun& run : TapRunsOf(axis, merge_phases)) {
+    if (run.steps > 0) groups.push_back(MakeGroup(axis, run));
   }
   return groups;
 }
@@ -94,7 +108,7 @@ std::vector<bool> CoverageOf(const AxisGeometry& axis, const std::vector<PhaseGr
   for (const PhaseGroup& group : groups) {
     for (int64_t p = group.first_position; p < group.first_position + group.positions; ++p) {
       for (int64_t i = 0; i < group.phases; ++i) {
-        const int64_t out = axis.stride * p + group.first_phase + i - axis.crop_begin;
+        const int64_t out = OutputOf(axis, p, group.first_phase + i);
         if (out >= 0 && out < axis.out) is_covered[static_cast<size_t>(out)] = true;
       }
     }

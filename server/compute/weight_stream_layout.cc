@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
-#include "server/compute/phases.h"
-
 namespace tconv::server {
 namespace {
 
-int64_t OutputOf(const AxisGeometry& axis, int64_t in, int64_t tap) {
+// Where a tap carries an input.
+int64_t Landing(const AxisGeometry& axis, int64_t in, int64_t tap) {
   return in * axis.stride + tap * axis.dilation - axis.crop_begin;
 }
 
@@ -29,8 +28,8 @@ StreamLayout::StreamLayout(const DeconvProblem& problem) : axes(SpatialAxes(prob
     for (int64_t id = inputs[0].begin; id < inputs[0].end; ++id) {
       for (int64_t ih = inputs[1].begin; ih < inputs[1].end; ++ih) {
         for (int64_t iw = inputs[2].begin; iw < inputs[2].end; ++iw) {
-          const int64_t row = OutputOf(d, id, at[0]) * h.out + OutputOf(h, ih, at[1]);
-          stream_tap.outputs.push_back(row * w.out + OutputOf(w, iw, at[2]));
+          const int64_t row = Landing(d, id, at[0]) * h.out + Landing(h, ih, at[1]);
+          stream_tap.outputs.push_back(row * w.out + Landing(w, iw, at[2]));
         }
       }
     }

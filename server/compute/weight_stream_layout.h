@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "server/compute/overlap_layout.h"
+#include "server/compute/phases.h"
 #include "server/layer/geometry.h"
 
 namespace tconv::server {

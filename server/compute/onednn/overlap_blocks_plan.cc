@@ -182,34 +182,36 @@ class OverlapBlocksPlan final : public ForwardPlan {
     const TapRun& d = run.axes[0];
     const TapRun& h = run.axes[1];
     const TapRun& w = run.axes[2];
+    const AxisGeometry& width = blocks_.axes[2];
     const int64_t block = w.phases * task.filters;
     const int64_t channels = run.phases() * task.filters;
-    const int64_t dst_block = w.phases == blocks_.axes[2].stride ? block : 0;
+    const int64_t dst_block = w.phases == width.stride ? block : 0;
     const bool is_finished = block < kLongBlock && dst_block != channels;
     if (is_finished) FinishAll(task, positions.size() * run.phases(), work);
     for (int64_t i = 0; i < d.phases * h.phases; ++i) {
-      const int64_t od = OutputOf(0, d, at[0], i / h.phases);
-      const int64_t oh = OutputOf(1, h, at[1], i % h.phases);
+      const int64_t od = OutputOf(blocks_.axes[0], at[0], d.first_phase + i / h.phases);
+      const int64_t oh = OutputOf(blocks_.axes[1], at[1], h.first_phase + i % h.phases);
       if (od < 0 || od >= blocks_.axes[0].out || oh < 0 || oh >= blocks_.axes[1].out) continue;
-      std::byte* row = dst + OutputBytes((od * blocks_.axes[1].out + oh) * blocks_.axes[2].out);
-      ForEachSpan(w, positions, [&](int64_t p, int64_t count, int64_t first_phase, int64_t phases) {
-        const int64_t out = OutputOf(2, w, p, first_phase);
-        const int64_t from =
-            (p - positions.begin) * channels + i * block + first_phase * task.filters;
-        std::byte* to = row + OutputBytes(out) +
-                        static_cast<size_t>(task.first_filter) * weave_.element_bytes();
-        if (is_finished) {
-          weave_.CopyBlocks(work.finished + Bytes(from), Bytes(channels),
-                            static_cast<size_t>(count), Bytes(phases * task.filters), to,
-                            OutputBytes(blocks_.axes[2].stride));
-        } else {
-          weave_.FinishRows(
-              {work.sums + from, static_cast<size_t>(channels), static_cast<size_t>(count),
-               static_cast<size_t>(phases * task.filters)},
-              static_cast<size_t>(task.first_filter), to,
-              static_cast<size_t>(blocks_.axes[2].stride * problem_.out_channels));
-        }
-      });
+      std::byte* row = dst + OutputBytes((od * blocks_.axes[1].out + oh) * width.out);
+      ForEachSpan(width, w.first_phase, w.phases, positions,
+                  [&](int64_t p, int64_t count, int64_t first_phase, int64_t phases) {
+                    const int64_t out = OutputOf(width, p, w.first_phase + first_phase);
+                    const int64_t from =
+                        (p - positions.begin) * channels + i * block + first_phase * task.filters;
+                    std::byte* to = row + OutputBytes(out) +
+                                    static_cast<size_t>(task.first_filter) * weave_.element_bytes();
+                    if (is_finished) {
+                      weave_.CopyBlocks(work.finished + Bytes(from), Bytes(channels),
+                                        static_cast<size_t>(count), Bytes(phases * task.filters),
+                                        to, OutputBytes(width.stride));
+                    } else {
+                      weave_.FinishRows(
+                          {work.sums + from, static_cast<size_t>(channels),
+                           static_cast<size_t>(count), static_cast<size_t>(phases * task.filters)},
+                          static_cast<size_t>(task.first_filter), to,
+                          static_cast<size_t>(width.stride * problem_.out_channels));
+                    }
+                  });
     }
   }
 
@@ -243,10 +245,13 @@ class OverlapBlocksPlan final : public ForwardPlan {
     Range inside = positions;  // reached by all terms
     for (const Range& reached : work.term_positions) inside = Intersection(inside, reached);
     if (work.terms.empty() || inside.size() == 0) inside = {positions.end, positions.end};
-    for (int64_t p = positions.begin; p < inside.begin; ++p)
+    for (int64_t p = positions.begin; p < inside.begin; ++p) {
       SumSpan(p, 1, channels, positions, work);
+    }
     SumSpan(inside.begin, inside.size(), channels, positions, work);
-    for (int64_t p = inside.end; p < positions.end; ++p) SumSpan(p, 1, channels, positions, work);
+    for (int64_t p = inside.end; p < positions.end; ++p) {
+      SumSpan(p, 1, channels, positions, work);
+    }
   }
 
   // The sums of `count` positions, which the same terms reach.
@@ -275,30 +280,6 @@ class OverlapBlocksPlan final : public ForwardPlan {
     const auto filters = static_cast<size_t>(task.filters);
     weave_.FinishRows({work.sums, filters, static_cast<size_t>(rows), filters},
                       static_cast<size_t>(task.first_filter), work.finished, filters);
-  }
-
-  // Calls visit(position, positions, first_phase, phases) for positions of the
-  // width whose phases lie inside of the output; at the edges some may not.
-  template <typename Visitor>
-  void ForEachSpan(const TapRun& w, const Range& positions, Visitor visit) const {
-    const int64_t width = blocks_.axes[2].out;
-    int64_t begin = positions.begin;
-    int64_t end = positions.end;
-    const auto visit_edge = [&](int64_t p) {
-      const int64_t out = OutputOf(2, w, p, 0);
-      const int64_t first = std::max<int64_t>(0, -out);
-      const int64_t last = std::min(w.phases, width - out);
-      if (first < last) visit(p, 1, first, last - first);
-    };
-    while (begin < end && OutputOf(2, w, begin, 0) < 0) visit_edge(begin++);
-    while (begin < end && OutputOf(2, w, end - 1, w.phases - 1) >= width) visit_edge(--end);
-    if (begin < end) visit(begin, end - begin, 0, w.phases);
-  }
-
-  // Where a phase of a position lands.
-  int64_t OutputOf(size_t axis, const TapRun& run, int64_t position, int64_t phase) const {
-    const AxisGeometry& geometry = blocks_.axes[axis];
-    return geometry.stride * position + run.first_phase + phase - geometry.crop_begin;
   }
 
   // Of a number of output values, and of output positions.

@@ -139,7 +139,7 @@ class OverlapPlanesPlan final : public ForwardPlan {
                      std::byte* dst) const {
     const AxisGeometry& axis = layout_.rows().axis;
     for (int64_t phase = 0; phase < axis.stride; ++phase) {
-      const int64_t out = axis.stride * position + phase - axis.crop_begin;
+      const int64_t out = OutputOf(axis, position, phase);
       if (out < 0 || out >= axis.out) continue;
       if (layout_.row_axis == 0) {
         for (int64_t oh = 0; oh < layout_.axes[1].axis.out; ++oh) {
@@ -246,24 +246,13 @@ class OverlapPlanesPlan final : public ForwardPlan {
   // Writes a row of outputs from the rows of its phases.
   void Interleave(const OverlapTask& task, const Workspace& work, std::byte* row) const {
     const AxisGeometry& axis = layout_.width().axis;
-    // Position p gives the outputs of phases [first, last).
-    const auto interleave = [&](int64_t p, int64_t positions, int64_t first, int64_t last) {
-      const int64_t out = axis.stride * p + first - axis.crop_begin;
-      weave_.Interleave(
-          work.row + static_cast<size_t>(first) * row_stride_ + (p - task.columns.begin),
-          row_stride_, static_cast<size_t>(last - first), static_cast<size_t>(positions),
-          row + Bytes(out));
+    const auto interleave = [&](int64_t p, int64_t positions, int64_t first, int64_t phases) {
+      const float* values =
+          work.row + static_cast<size_t>(first) * row_stride_ + (p - task.columns.begin);
+      weave_.Interleave(values, row_stride_, static_cast<size_t>(phases),
+                        static_cast<size_t>(positions), row + Bytes(OutputOf(axis, p, first)));
     };
-    // Positions at the edges may have phases outside of the output.
-    const auto interleave_edge = [&](int64_t p) {
-      const int64_t out = axis.stride * p - axis.crop_begin;
-      interleave(p, 1, std::max<int64_t>(0, -out), std::min(axis.stride, axis.out - out));
-    };
-    int64_t begin = task.columns.begin;
-    int64_t end = task.columns.end;
-    if (begin < end && axis.stride * begin < axis.crop_begin) interleave_edge(begin++);
-    if (begin < end && axis.stride * end - axis.crop_begin > axis.out) interleave_edge(--end);
-    if (begin < end) interleave(begin, end - begin, 0, axis.stride);
+    ForEachSpan(axis, 0, axis.stride, task.columns, interleave);
   }
 
   // Of a number of output elements.

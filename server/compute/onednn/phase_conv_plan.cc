@@ -151,8 +151,10 @@ class PhaseConvPlan final : public ForwardPlan {
     const PhaseGroup& h = TileOf(task.tiles.front()).phases[1];
     for (int64_t position = 0; position < d.positions * h.positions; ++position) {
       for (int64_t phase = 0; phase < d.phases * h.phases; ++phase) {
-        const int64_t od = OutputOf(axes_[0], d, position / h.positions, phase / h.phases);
-        const int64_t oh = OutputOf(axes_[1], h, position % h.positions, phase % h.phases);
+        const int64_t od = OutputOf(axes_[0], d.first_position + position / h.positions,
+                                    d.first_phase + phase / h.phases);
+        const int64_t oh = OutputOf(axes_[1], h.first_position + position % h.positions,
+                                    h.first_phase + phase % h.phases);
         if (od < 0 || od >= axes_[0].out || oh < 0 || oh >= axes_[1].out) continue;
         const Row row = RowAt(task.part, image, od, oh, row_scratch);
         for (const TileSums& sums : task.tiles) {
@@ -183,8 +185,8 @@ class PhaseConvPlan final : public ForwardPlan {
       // Phases follow each other in the output if their filters are complete.
       const int64_t joined = part.filters == problem_.out_channels ? phases : 1;
       for (int64_t phase = first_phase; phase < first_phase + phases; phase += joined) {
-        const int64_t out = OutputOf(axis, w, p, phase) - part.first_output;
-        const RowsOfSums rows = {sums + p * stride + phase * part.filters,
+        const int64_t out = OutputOf(axis, p, w.first_phase + phase) - part.first_output;
+        const RowsOfSums rows = {sums + (p - w.first_position) * stride + phase * part.filters,
                                  static_cast<size_t>(stride), static_cast<size_t>(positions),
                                  static_cast<size_t>(joined * part.filters)};
         weave_.FinishRows(rows, static_cast<size_t>(part.first_filter),
@@ -192,24 +194,8 @@ class PhaseConvPlan final : public ForwardPlan {
                           static_cast<size_t>(axis.stride * row.stride));
       }
     };
-    // Positions at the edges may have phases outside of the output.
-    int64_t begin = 0;
-    int64_t end = w.positions;
-    const auto weave_edge = [&](int64_t p) {
-      const int64_t out = OutputOf(axis, w, p, 0);
-      const int64_t first = std::max<int64_t>(0, -out);
-      const int64_t last = std::min(w.phases, axis.out - out);
-      if (first < last) weave(p, 1, first, last - first);
-    };
-    while (begin < end && OutputOf(axis, w, begin, 0) < 0) weave_edge(begin++);
-    while (begin < end && OutputOf(axis, w, end - 1, w.phases - 1) >= axis.out) weave_edge(--end);
-    if (begin < end) weave(begin, end - begin, 0, w.phases);
-  }
-
-  // Where phase number `phase` of a group's position number `p` lands.
-  static int64_t OutputOf(const AxisGeometry& axis, const PhaseGroup& group, int64_t p,
-                          int64_t phase) {
-    return axis.stride * (group.first_position + p) + group.first_phase + phase - axis.crop_begin;
+    const Range positions = {w.first_position, w.first_position + w.positions};
+    ForEachSpan(axis, w.first_phase, w.phases, positions, weave);
   }
 
   // The first output of a part in the order of positions.
