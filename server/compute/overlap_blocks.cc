@@ -11,12 +11,8 @@ namespace {
 
 // Of the products of one tile; two are kept at a time.
 constexpr int64_t kTileBytes = 384 << 10;
-// Weights of one task.
-constexpr int64_t kWeightsBytes = 1 << 20;
-// Filters are kept together in blocks that fill the registers of a kernel.
-constexpr int64_t kFilterBlock = 64;
 // Some ten microseconds: as long as it takes to share work with another thread.
-constexpr int64_t kMultiplicationsPerTask = 1'000'000;
+constexpr int64_t kMultiplicationsPerPiece = 1'000'000;
 constexpr int64_t kEnoughTasks = 16;
 // A cut computes the inputs that both sides need twice; this keeps the waste
 // below one part in so many.
@@ -51,10 +47,8 @@ OverlapBlocks::OverlapBlocks(const DeconvProblem& problem)
 void OverlapBlocks::ChooseFilters(const DeconvProblem& problem) {
   int64_t weights_per_filter = problem.in_channels;
   for (const AxisGeometry& axis : axes) weights_per_filter *= axis.kernel;
-  const int64_t fit = kWeightsBytes / (weights_per_filter * static_cast<int64_t>(sizeof(float)));
-  const int64_t filters = std::max(fit / kFilterBlock * kFilterBlock, kFilterBlock);
-  const bool may_split = problem.activation.is_elementwise();
-  filters_per_task = may_split ? std::min(problem.out_channels, filters) : problem.out_channels;
+  const int64_t bytes = weights_per_filter * static_cast<int64_t>(sizeof(float));
+  filters_per_task = std::min(problem.out_channels, FiltersPerSet(problem, bytes));
 }
 
 void OverlapBlocks::MakeRuns(const DeconvProblem& problem) {
@@ -147,8 +141,8 @@ int64_t OverlapBlocks::RowBytes() const {
 void OverlapBlocks::MakeTasks(const DeconvProblem& problem) {
   const size_t cut_axis = is_line ? 2 : row_axis;
   const Range cut = positions_[cut_axis];
+  const int64_t pieces = PiecesOf(cut_axis, problem);
   for (int64_t first = 0; first < problem.out_channels; first += filters_per_task) {
-    const int64_t pieces = PiecesOf(cut_axis, problem);
     for (int64_t piece = 0; piece < pieces; ++piece) {
       const Range range = {cut.begin + cut.size() * piece / pieces,
                            cut.begin + cut.size() * (piece + 1) / pieces};
@@ -167,7 +161,7 @@ int64_t OverlapBlocks::PiecesOf(size_t cut_axis, const DeconvProblem& problem) c
   const int64_t bytes = RowBytes() * axes[row_axis].in;  // of all sums of a set
   const int64_t multiplications = bytes / static_cast<int64_t>(sizeof(float)) * problem.in_channels;
   int64_t pieces =
-      std::min(CeilDiv(kEnoughTasks, filter_sets), multiplications / kMultiplicationsPerTask);
+      std::min(CeilDiv(kEnoughTasks, filter_sets), multiplications / kMultiplicationsPerPiece);
   if (is_line) pieces = std::max(pieces, bytes / kTileBytes);
   const int64_t length = positions_[cut_axis].size();
   const int64_t shared = std::max<int64_t>(1, reach_[cut_axis] * kRowsPerSharedRow);

@@ -11,7 +11,6 @@ constexpr int64_t kTileBytes = 384 << 10;
 constexpr int64_t kEnoughRows = 96;
 // As for phase convolution.
 constexpr int64_t kEnoughColumns = 256;
-constexpr int64_t kMultiplicationsPerTask = 8'000'000;
 constexpr int64_t kEnoughTasks = 16;
 // A cut computes the inputs that both sides need twice; this keeps the waste
 // near one part in so many.

@@ -9,8 +9,10 @@ namespace {
 constexpr int64_t kScratchBytes = 512 << 10;
 // From so many columns on a matrix product runs at its full speed.
 constexpr int64_t kEnoughColumns = 256;
-// About 0.1 ms: two orders of magnitude above the cost of starting a task.
-constexpr int64_t kMultiplicationsPerTask = 8'000'000;
+// Weights of one set of filters.
+constexpr int64_t kWeightsBytes = 1 << 20;
+// Filters are kept together in blocks that fill the registers of a kernel.
+constexpr int64_t kFilterBlock = 64;
 
 // What one thread of a current processor does in a nanosecond.
 constexpr double kMultiplicationsPerNanosecond = 40;
@@ -35,6 +37,12 @@ int64_t RowsForEnoughColumns(const TileCost& cost) {
 }
 
 }  // namespace
+
+int64_t FiltersPerSet(const DeconvProblem& problem, int64_t weight_bytes_per_filter) {
+  if (!problem.activation.is_elementwise()) return problem.out_channels;
+  const int64_t fit = kWeightsBytes / weight_bytes_per_filter / kFilterBlock * kFilterBlock;
+  return std::max(fit, kFilterBlock);
+}
 
 int64_t RowsPerTile(const TileCost& cost) {
   const int64_t rows_for_a_task =

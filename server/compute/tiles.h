@@ -18,6 +18,14 @@ struct TileCost {
   int64_t multiplications = 0;  // of one row
 };
 
+// About 0.1 ms: two orders of magnitude above the cost of starting a task.
+inline constexpr int64_t kMultiplicationsPerTask = 8'000'000;
+
+// Filters of one set, which may be more than the problem has: their weights stay
+// in the L2 cache while images or tiles pass by. All, when the activation needs
+// them together.
+int64_t FiltersPerSet(const DeconvProblem& problem, int64_t weight_bytes_per_filter);
+
 // Rows for one tile, at least 1: enough columns for an efficient product, few
 // enough for the cache, and tasks for many threads when there is work for them.
 // All tiles but the last have this many.

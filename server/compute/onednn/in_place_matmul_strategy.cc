@@ -22,9 +22,6 @@ namespace {
 using dnnl::matmul;
 using dnnl::memory;
 
-// About 0.1 ms.
-constexpr int64_t kMultiplicationsPerTask = 8'000'000;
-
 class InPlaceMatmulPlan final : public ForwardPlan {
  public:
   InPlaceMatmulPlan(std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool,

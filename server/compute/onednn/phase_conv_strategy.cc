@@ -28,14 +28,9 @@ using dnnl::memory;
 using Convolution = dnnl::convolution_forward;
 
 // The part of the weights behind a convolution: first phase and phase count of
-// each axis, first filter and filter count, and the dtype.
+// each axis, first filter and filter count, the dtype, and which of the layouts
+// that kernels have wanted.
 using WeightsPart = std::array<int64_t, 10>;
-
-// Weights of one convolution that stay in the L2 cache while images or tiles
-// pass by.
-constexpr int64_t kWeightsBytes = 1 << 20;
-// Filters are kept together in blocks that fill the registers of a kernel.
-constexpr int64_t kFilterBlock = 64;
 
 // The axis along which images are cut. Those outside of it have one input
 // position, so that a cut is contiguous memory.
@@ -62,8 +57,9 @@ class PlanBuilder {
     parts_.tile_axis = TileAxisOf(axes_);
     parts_.images_per_task = problem_.batch;
     std::array<std::vector<PhaseGroup>, 3> groups;
-    for (size_t i = 0; i < 3; ++i)
+    for (size_t i = 0; i < 3; ++i) {
       groups[i] = PhaseGroupsOf(axes_[i], MergesPhases(axes_[i], problem_.out_channels));
+    }
     for (const PhaseGroup& d : groups[0]) {
       for (const PhaseGroup& h : groups[1]) {
         std::vector<Phases> row;
@@ -90,21 +86,12 @@ class PlanBuilder {
     const int64_t filters = problem_.out_channels;
     int64_t filters_per_set = filters;
     for (const Phases& phases : together) {
-      filters_per_set = std::min(filters_per_set, FiltersPerSet(phases));
+      const int64_t bytes = WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(multiplied_as_));
+      filters_per_set = std::min(filters_per_set, FiltersPerSet(problem_, bytes));
     }
     for (int64_t first = 0; first < filters; first += filters_per_set) {
       AddTasks(together, first, std::min(filters_per_set, filters - first));
     }
-  }
-
-  // Filters are taken in sets whose weights stay in the cache, unless the
-  // activation needs all of them.
-  int64_t FiltersPerSet(const Phases& phases) const {
-    if (!problem_.activation.is_elementwise()) return problem_.out_channels;
-    const int64_t bytes_per_filter =
-        WeightsPerFilter(phases) * static_cast<int64_t>(SizeOf(multiplied_as_));
-    const int64_t fit = kWeightsBytes / bytes_per_filter / kFilterBlock * kFilterBlock;
-    return std::max(fit, kFilterBlock);
   }
 
   int64_t WeightsPerFilter(const Phases& phases) const {
