@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/base/status.h"
 #include "server/layer/weights.h"
 
 namespace tconv::server {
@@ -22,6 +23,18 @@ class PackedIndex {
     MutexLock lock(mutex_);
     const auto found = packed_.find({weights, part});
     return found == packed_.end() ? nullptr : found->second.lock();
+  }
+
+  // Finds it, or keeps what `pack`, a StatusOr<std::shared_ptr<const Packed>>(),
+  // makes. Its errors.
+  template <typename Pack>
+  StatusOr<std::shared_ptr<const Packed>> FindOrPack(const std::shared_ptr<const Weights>& weights,
+                                                     const Part& part, Pack&& pack) {
+    std::shared_ptr<const Packed> found = Find(weights, part);
+    if (found != nullptr) return found;
+    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Packed> packed, pack());
+    Put(weights, part, packed);
+    return packed;
   }
 
   // Lets later plans find `packed`, in place of what they found before.

@@ -48,19 +48,19 @@ StatusOr<OverlapBlocksParts> OverlapBlocksCompiler::MakeParts(
     const DeconvProblem& problem, const OverlapBlocks& blocks,
     const std::shared_ptr<const Weights>& weights) const {
   const DType multiplied_as = MultipliedAs(problem.dtype);
-  TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
-                         CastWeight::Make(weights->kernel.view(), problem.dtype, multiplied_as));
+  LazyCastWeight kernel(weights->kernel.view(), problem.dtype, multiplied_as);
   OverlapBlocksParts parts;
   for (const OverlapTask& task : blocks.tasks) {
     std::shared_ptr<const PackedWeights>& packed = parts.weights[task.first_filter];
     if (packed == nullptr) {
       const WeightsPart part = {task.first_filter, task.filters, blocks.filters_per_task,
                                 static_cast<int64_t>(multiplied_as)};
-      packed = packed_weights_.Find(weights, part);
-      if (packed == nullptr) {
-        TCONV_ASSIGN_OR_RETURN(packed, Pack(problem, blocks, task, kernel.view()));
-        packed_weights_.Put(weights, part, packed);
-      }
+      TCONV_ASSIGN_OR_RETURN(
+          packed, packed_weights_.FindOrPack(
+                      weights, part, [&]() -> StatusOr<std::shared_ptr<const PackedWeights>> {
+                        TCONV_ASSIGN_OR_RETURN(const ConstTensorView cast, kernel.view());
+                        return Pack(problem, blocks, task, cast);
+                      }));
     }
     const Range rows = blocks.InputsOf(task, blocks.row_axis);
     for (int64_t row = rows.begin; row < rows.end; row += blocks.rows_per_tile) {
@@ -79,8 +79,7 @@ StatusOr<OverlapBlocksParts> OverlapBlocksCompiler::MakeParts(
   return parts;
 }
 
-// The columns in their order, padded with zeros, as the library
-// wants them.
+// The columns in their order, padded with zeros, as the library wants them.
 StatusOr<std::shared_ptr<const PackedWeights>> OverlapBlocksCompiler::Pack(
     const DeconvProblem& problem, const OverlapBlocks& blocks, const OverlapTask& task,
     ConstTensorView kernel) const {

@@ -85,27 +85,27 @@ StatusOr<std::unique_ptr<const ForwardPlan>> OverlapPlanesCompiler::Compile(
 StatusOr<std::shared_ptr<const PackedWeights>> OverlapPlanesCompiler::Pack(
     const DeconvProblem& problem, const OverlapLayout& layout, DType multiplied_as,
     const std::shared_ptr<const Weights>& weights) const {
-  TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
-                         CastWeight::Make(weights->kernel.view(), problem.dtype, multiplied_as));
-  const bool is_whole = layout.filters_per_task == problem.out_channels &&
-                        layout.taps * problem.out_channels * problem.in_channels ==
-                            kernel.view().shape.num_elements();
-  if (is_whole && kernel.view().data == weights->kernel.view().data) {
+  const ConstTensorView kernel = weights->kernel.view();
+  const bool is_whole =
+      layout.filters_per_task == problem.out_channels &&
+      layout.taps * problem.out_channels * problem.in_channels == kernel.shape.num_elements();
+  if (is_whole && kernel.dtype == problem.dtype && problem.dtype == multiplied_as) {
     return std::shared_ptr<const PackedWeights>();
   }
   WeightsPart part = {layout.filters_per_task, static_cast<int64_t>(multiplied_as)};
   for (const OverlapAxis& axis : layout.axes) {
     part.insert(part.end(), axis.live_tap.begin(), axis.live_tap.end());
   }
-  std::shared_ptr<const PackedWeights> packed = packed_weights_.Find(weights, part);
-  if (packed != nullptr) return packed;
-  TCONV_ASSIGN_OR_RETURN(
-      Tensor data, Tensor::Allocate(multiplied_as,
-                                    Shape{layout.taps, problem.out_channels, problem.in_channels}));
-  CopyLiveTaps(problem, layout, kernel.view(), data.mutable_view().data);
-  packed = std::make_shared<const PackedWeights>(PackedWeights{std::move(data), {}});
-  packed_weights_.Put(weights, part, packed);
-  return packed;
+  return packed_weights_.FindOrPack(
+      weights, part, [&]() -> StatusOr<std::shared_ptr<const PackedWeights>> {
+        TCONV_ASSIGN_OR_RETURN(const CastWeight cast,
+                               CastWeight::Make(kernel, problem.dtype, multiplied_as));
+        TCONV_ASSIGN_OR_RETURN(
+            Tensor data, Tensor::Allocate(multiplied_as, Shape{layout.taps, problem.out_channels,
+                                                               problem.in_channels}));
+        CopyLiveTaps(problem, layout, cast.view(), data.mutable_view().data);
+        return std::make_shared<const PackedWeights>(PackedWeights{std::move(data), {}});
+      });
 }
 
 }  // namespace tconv::server

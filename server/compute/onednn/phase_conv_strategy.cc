@@ -6,7 +6,6 @@
 #include <cstring>
 #include <iterator>
 #include <map>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -51,6 +50,7 @@ class PlanBuilder {
         axes_(SpatialAxes(problem)),
         weights_(std::move(weights)),
         multiplied_as_(multiplied_as),
+        kernel_(weights_->kernel.view(), problem.dtype, multiplied_as),
         first_axis_(problem.axes.size() == 3 ? 0 : 1) {}
 
   StatusOr<PhaseConvParts> Build() {
@@ -239,22 +239,13 @@ class PlanBuilder {
     return part;
   }
 
-  // To cast the kernel takes longer than to compile a plan that packs nothing.
-  StatusOr<ConstTensorView> Kernel() {
-    if (!kernel_.has_value()) {
-      TCONV_ASSIGN_OR_RETURN(
-          kernel_, CastWeight::Make(weights_->kernel.view(), problem_.dtype, multiplied_as_));
-    }
-    return kernel_->view();
-  }
-
   // The convolution reads its taps in ascending order of inputs, that is in
   // descending order of the taps of the kernel.
   StatusOr<std::shared_ptr<const PackedWeights>> Pack(const PhaseConvolution& convolution,
                                                       const memory::desc& packed_desc) {
     const auto& [d, h, w] = convolution.phases;
     const int64_t taps = d.taps * h.taps * w.taps;
-    TCONV_ASSIGN_OR_RETURN(const ConstTensorView kernel, Kernel());
+    TCONV_ASSIGN_OR_RETURN(const ConstTensorView kernel, kernel_.view());
     TCONV_ASSIGN_OR_RETURN(
         Tensor plain,
         Tensor::Allocate(multiplied_as_, Shape{taps, convolution.channels, problem_.in_channels}));
@@ -383,8 +374,8 @@ class PlanBuilder {
   const std::array<AxisGeometry, 3> axes_;
   const std::shared_ptr<const Weights> weights_;
   const DType multiplied_as_;
-  std::optional<CastWeight> kernel_;  // in that type, when something is packed
-  const size_t first_axis_;           // that oneDNN sees
+  LazyCastWeight kernel_;    // in that type
+  const size_t first_axis_;  // that oneDNN sees
   PhaseConvParts parts_;
   std::map<SizeKey, size_t> by_size_;
 };
