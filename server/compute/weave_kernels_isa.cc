@@ -128,16 +128,8 @@ inline void SumBlocksBy(const Blocks* terms, size_t count, size_t blocks, size_t
                         float* sums) {
   constexpr size_t kWidth = sizeof(V) / sizeof(float);
   size_t b = 0;
-  for (; b + 4 <= blocks; b += 4) {
-    if (length <= kWidth) {
-      SumVectors<V, 4>(terms, count, b, 0, length, sums);
-    } else {
-      for (size_t i = 0; i < 4; ++i) {
-        for (size_t offset = 0; offset < length; offset += kWidth) {
-          SumVectors<V, 1>(terms, count, b + i, offset, length, sums);
-        }
-      }
-    }
+  if (length <= kWidth) {
+    for (; b + 4 <= blocks; b += 4) SumVectors<V, 4>(terms, count, b, 0, length, sums);
   }
   for (; b < blocks; ++b) {
     for (size_t offset = 0; offset < length; offset += kWidth) {

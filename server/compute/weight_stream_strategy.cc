@@ -40,6 +40,7 @@ class WeightStreamPlan final : public ForwardPlan {
         layout_(std::move(layout)),
         weights_(std::move(weights)),
         weave_(std::move(weave)),
+        expected_time_(ExpectedTime(problem)),
         kernels_(StreamKernelsForThisCpu()),
         is_planar_(problem.data_format == DataFormat::kChannelsFirst) {
     for (size_t set = 0; set < layout_.input_sets.size(); ++set) {
@@ -87,15 +88,14 @@ class WeightStreamPlan final : public ForwardPlan {
     const size_t image_bytes = static_cast<size_t>(Outputs()) * kStreamFilters * sizeof(float);
     const size_t sums_bytes = static_cast<size_t>(problem_.batch) * image_bytes;
     const size_t scratch_bytes = sums_bytes + (is_planar_ ? image_bytes : 0);
-    return pool_.Run(
-        {CeilDiv(problem_.out_channels, kFilters), scratch_bytes, ExpectedTime(problem_)},
-        [&](int64_t filter_set, std::byte* scratch) {
-          auto* sums = reinterpret_cast<float*>(scratch);
-          std::memset(scratch, 0, sums_bytes);
-          Multiply(filter_set, inputs, sums);
-          Finish(filter_set, sums, scratch + sums_bytes, dst.data);
-          return OkStatus();
-        });
+    return pool_.Run({CeilDiv(problem_.out_channels, kFilters), scratch_bytes, expected_time_},
+                     [&](int64_t filter_set, std::byte* scratch) {
+                       auto* sums = reinterpret_cast<float*>(scratch);
+                       std::memset(scratch, 0, sums_bytes);
+                       Multiply(filter_set, inputs, sums);
+                       Finish(filter_set, sums, scratch + sums_bytes, dst.data);
+                       return OkStatus();
+                     });
   }
 
   int64_t Outputs() const {
@@ -206,6 +206,7 @@ class WeightStreamPlan final : public ForwardPlan {
   const StreamLayout layout_;
   const std::shared_ptr<const Tensor> weights_;  // [filter set][tap][channel][filter]
   const Weave weave_;
+  const std::chrono::nanoseconds expected_time_;
   const StreamKernels& kernels_;
   const bool is_planar_;              // channels_first
   std::vector<int64_t> set_offsets_;  // of the gathered inputs, in elements
@@ -252,7 +253,9 @@ class WeightStreamStrategy final : public Strategy {
     TCONV_ASSIGN_OR_RETURN(Weave weave, Weave::Make(problem, *weights));
     StreamLayout layout(problem);
     TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Tensor> packed,
-                           FindOrPack(problem, layout, weights));
+                           packed_weights_.FindOrPack(weights, PartOf(problem, layout), [&] {
+                             return PackKernel(problem, layout, *weights);
+                           }));
     return std::make_unique<const WeightStreamPlan>(pool_, problem, std::move(layout),
                                                     std::move(packed), std::move(weave));
   }
@@ -261,16 +264,18 @@ class WeightStreamStrategy final : public Strategy {
   // The taps that are multiplied, and the type.
   using WeightsPart = std::vector<int64_t>;
 
-  StatusOr<std::shared_ptr<const Tensor>> FindOrPack(
-      const DeconvProblem& problem, const StreamLayout& layout,
-      const std::shared_ptr<const Weights>& weights) const {
-    const DType stored_as = problem.dtype == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
+  static WeightsPart PartOf(const DeconvProblem& problem, const StreamLayout& layout) {
     WeightsPart part = {static_cast<int64_t>(problem.dtype)};
     for (const StreamTap& tap : layout.taps) part.push_back(tap.tap);
-    std::shared_ptr<const Tensor> packed = packed_weights_.Find(weights, part);
-    if (packed != nullptr) return packed;
+    return part;
+  }
+
+  static StatusOr<std::shared_ptr<const Tensor>> PackKernel(const DeconvProblem& problem,
+                                                            const StreamLayout& layout,
+                                                            const Weights& weights) {
+    const DType stored_as = problem.dtype == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
     TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
-                           CastWeight::Make(weights->kernel.view(), problem.dtype, stored_as));
+                           CastWeight::Make(weights.kernel.view(), problem.dtype, stored_as));
     TCONV_ASSIGN_OR_RETURN(
         Tensor data, Tensor::Allocate(stored_as, Shape{CeilDiv(problem.out_channels, kFilters),
                                                        static_cast<int64_t>(layout.taps.size()),
@@ -280,9 +285,7 @@ class WeightStreamStrategy final : public Strategy {
     } else {
       Pack<float>(problem, layout, kernel.view(), data.mutable_view());
     }
-    packed = std::make_shared<const Tensor>(std::move(data));
-    packed_weights_.Put(weights, part, packed);
-    return packed;
+    return std::make_shared<const Tensor>(std::move(data));
   }
 
   // Transposes the kernel, [tap][filter][channel], and adds filters of zeros.

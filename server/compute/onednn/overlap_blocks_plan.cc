@@ -27,7 +27,8 @@ class OverlapBlocksPlan final : public ForwardPlan {
         blocks_(std::move(blocks)),
         multiplied_as_(multiplied_as),
         parts_(std::move(parts)),
-        weave_(std::move(weave)) {
+        weave_(std::move(weave)),
+        expected_time_(ExpectedTime(problem)) {
     LayOutScratch();
   }
 
@@ -85,7 +86,7 @@ class OverlapBlocksPlan final : public ForwardPlan {
   Status ExecuteAsMultiplied(ConstTensorView src, TensorView dst) const {
     const auto tasks = static_cast<int64_t>(blocks_.tasks.size());
     // All images of a task follow each other, for they share its weights.
-    return pool_.Run({problem_.batch * tasks, scratch_bytes_, ExpectedTime(problem_)},
+    return pool_.Run({problem_.batch * tasks, scratch_bytes_, expected_time_},
                      [&](int64_t index, std::byte* scratch) {
                        const OverlapTask& task =
                            blocks_.tasks[static_cast<size_t>(index / problem_.batch)];
@@ -295,6 +296,7 @@ class OverlapBlocksPlan final : public ForwardPlan {
   const DType multiplied_as_;
   const OverlapBlocksParts parts_;
   const Weave weave_;
+  const std::chrono::nanoseconds expected_time_;
   size_t tile_bytes_ = 0;
   size_t sums_bytes_ = 0;
   size_t scratch_bytes_ = 0;

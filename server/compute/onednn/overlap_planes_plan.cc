@@ -24,7 +24,8 @@ class OverlapPlanesPlan final : public ForwardPlan {
         products_(std::move(products)),
         weights_(std::move(weights)),
         packed_(std::move(packed)),
-        weave_(std::move(weave)) {
+        weave_(std::move(weave)),
+        expected_time_(ExpectedTime(problem)) {
     size_t scratchpad_bytes = 0;
     for (const auto& [size, product] : products_) {
       tile_bytes_ = std::max(tile_bytes_, RoundUpToAlignment(product.sums_desc.get_size()));
@@ -57,7 +58,7 @@ class OverlapPlanesPlan final : public ForwardPlan {
   // `src` is of the type that is multiplied.
   Status ExecuteAsMultiplied(ConstTensorView src, TensorView dst) const {
     const auto tasks = static_cast<int64_t>(layout_.tasks.size());
-    return pool_.Run({problem_.batch * tasks, scratch_bytes_, ExpectedTime(problem_)},
+    return pool_.Run({problem_.batch * tasks, scratch_bytes_, expected_time_},
                      [&](int64_t index, std::byte* scratch) {
                        const int64_t image = index / tasks;
                        const OverlapTask& task = layout_.tasks[static_cast<size_t>(index % tasks)];
@@ -269,6 +270,7 @@ class OverlapPlanesPlan final : public ForwardPlan {
   const std::shared_ptr<const Weights> weights_;
   const std::shared_ptr<const PackedWeights> packed_;  // null: the kernel of weights_ as it is
   const Weave weave_;
+  const std::chrono::nanoseconds expected_time_;
   size_t row_stride_ = 0;  // of the planes, in floats
   size_t tile_bytes_ = 0;
   size_t rows_bytes_ = 0;

@@ -24,6 +24,7 @@ class PhaseConvPlan final : public ForwardPlan {
         is_planar_(IsPlanar(problem)),
         parts_(std::move(parts)),
         weave_(std::move(weave)),
+        expected_time_(ExpectedTime(problem)),
         zeros_(static_cast<size_t>(problem.out_channels), 0.0f),
         scratch_bytes_(ScratchBytes()) {
     FindGaps();
@@ -64,7 +65,7 @@ class PhaseConvPlan final : public ForwardPlan {
     const auto tasks = static_cast<int64_t>(parts_.tasks.size());
     const int64_t image_sets = CeilDiv(problem_.batch, parts_.images_per_task);
     const int64_t gap_fills = has_gaps_ ? problem_.batch : 0;
-    return pool_.Run({image_sets * tasks + gap_fills, scratch_bytes_, ExpectedTime(problem_)},
+    return pool_.Run({image_sets * tasks + gap_fills, scratch_bytes_, expected_time_},
                      [&](int64_t index, std::byte* scratch) -> Status {
                        if (index >= image_sets * tasks) {
                          FillGaps(dst.data + (index - image_sets * tasks) * ImageBytes(dst),
@@ -275,6 +276,7 @@ class PhaseConvPlan final : public ForwardPlan {
   const bool is_planar_;
   const PhaseConvParts parts_;
   const Weave weave_;
+  const std::chrono::nanoseconds expected_time_;
   const std::vector<float> zeros_;  // [out_channels]
   const size_t scratch_bytes_;
   std::array<std::vector<bool>, 3> is_covered_;
