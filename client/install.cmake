@@ -4,7 +4,7 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tconv)
-install(TARGETS tconv_client tconv_proto EXPORT tconvTargets
+install(TARGETS tconv_client tconv_codec tconv_proto EXPORT tconvTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client)
 install(DIRECTORY include/tconv DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT client)
 install(DIRECTORY ${PROJECT_BINARY_DIR}/proto/gen/tconv DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

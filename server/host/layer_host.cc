@@ -111,6 +111,14 @@ Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
   return OkStatus();
 }
 
+// The elements of `source` as the computation reads them.
+StatusOr<Tensor> Fetch(TensorSource& source, DType dtype) {
+  TCONV_ASSIGN_OR_RETURN(Tensor fetched, Tensor::Allocate(source.dtype(), source.shape()));
+  source.MoveTo(fetched.mutable_view().data);
+  if (fetched.dtype() == dtype) return fetched;
+  return Tensor::Converted(fetched.view(), dtype);
+}
+
 }  // namespace
 
 LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits)
@@ -225,26 +233,34 @@ StatusOr<std::shared_ptr<const Weights>> LayerHost::GetWeights(const std::string
   return CurrentWeights(*layer);
 }
 
-StatusOr<ForwardResult> LayerHost::Forward(const std::string& name, ConstTensorView input,
-                                           bool compute_losses) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+void LayerHost::Forward(ForwardJob& job) { job.result = Compute(job); }
+
+StatusOr<ForwardResult> LayerHost::Compute(ForwardJob& job) {
+  using std::chrono::steady_clock;
+  const auto begin = steady_clock::now();
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(job.layer));
   const LayerConfig& config = layer->config();
   const LayerSnapshot snapshot = layer->snapshot();
-  if (!snapshot.is_built()) return NotBuilt(name);
+  if (!snapshot.is_built()) return NotBuilt(job.layer);
   TCONV_ASSIGN_OR_RETURN(const DeconvProblem problem,
-                         MakeDeconvProblem(config, snapshot.in_channels, input.shape));
+                         MakeDeconvProblem(config, snapshot.in_channels, job.input->shape()));
   TCONV_RETURN_IF_ERROR(CheckOutputBytes(problem, limits_.max_output_bytes));
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, CurrentWeights(*layer));
 
-  ForwardResult result;
-  result.weights_version = weights->version;
-  TCONV_ASSIGN_OR_RETURN(result.output, Tensor::Allocate(problem.dtype, problem.dst_shape()));
-  if (result.output.shape().num_elements() > 0) {
+  TCONV_ASSIGN_OR_RETURN(Tensor allocated, Tensor::Allocate(problem.dtype, problem.dst_shape()));
+  const auto output = std::make_shared<Tensor>(std::move(allocated));
+  if (output->shape().num_elements() > 0) {
     TCONV_ASSIGN_OR_RETURN(const auto plan, plans_.GetOrCompile(problem, weights));
-    TCONV_ASSIGN_OR_RETURN(const Tensor src, Tensor::Converted(input, problem.dtype));
-    TCONV_RETURN_IF_ERROR(plan->plan->Execute(src.view(), result.output.mutable_view()));
+    job.times.plan = steady_clock::now() - begin;
+    TCONV_ASSIGN_OR_RETURN(const Tensor src, Fetch(*job.input, problem.dtype));
+    TCONV_RETURN_IF_ERROR(plan->plan->Execute(src.view(), output->mutable_view()));
   }
-  if (compute_losses) result.losses = Losses(config, *weights, result.output.view());
+  ForwardResult result;
+  result.output = output->view();
+  result.owner = output;
+  result.weights_version = weights->version;
+  if (job.compute_losses) result.losses = Losses(config, *weights, output->view());
+  job.times.compute = steady_clock::now() - begin - job.times.plan;
   return result;
 }
 

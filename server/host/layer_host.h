@@ -12,6 +12,7 @@
 #include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/compute/plan_cache.h"
+#include "server/host/forward_job.h"
 #include "server/host/layer.h"
 #include "server/host/layer_registry.h"
 #include "server/host/loaded_weights.h"
@@ -64,19 +65,6 @@ struct LayerPage {
   std::string next;               // the `after` of the next page; empty on the last
 };
 
-enum class LossSource : uint8_t { kActivity, kKernel, kBias };
-
-struct Loss {
-  LossSource source;
-  double value;
-};
-
-struct ForwardResult {
-  Tensor output;  // in the compute dtype
-  int64_t weights_version = 0;
-  std::vector<Loss> losses;
-};
-
 // Live layers over a store. The store is written first, then memory changes;
 // an error leaves both as they were. Thread-safe: calls on different layers do
 // not wait for each other, and Forward waits for a change of weights only when
@@ -98,8 +86,8 @@ class LayerHost {
   StatusOr<int64_t> SetWeights(const std::string& name, const WeightsView& weights,
                                std::optional<int64_t> if_version);
   StatusOr<std::shared_ptr<const Weights>> GetWeights(const std::string& name);
-  StatusOr<ForwardResult> Forward(const std::string& name, ConstTensorView input,
-                                  bool compute_losses);
+  // Fills in what comes of `job`.
+  void Forward(ForwardJob& job);
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
                                             std::span<const int64_t> input_shape) const;
   StatusOr<LayerInfo> Get(const std::string& name) const;
@@ -110,6 +98,7 @@ class LayerHost {
  private:
   LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits);
 
+  StatusOr<ForwardResult> Compute(ForwardJob& job);
   // The weights of the current snapshot. FAILED_PRECONDITION: not built.
   StatusOr<std::shared_ptr<const Weights>> CurrentWeights(Layer& layer);
   // Stores weights as the next version of `layer` and publishes them.

@@ -74,10 +74,12 @@ StatusOr<v1::ForwardResponse> TransposedConvServiceImpl::Forward(
   if (!request.has_input()) return InvalidField("input", "expected a tensor, got none");
   const auto input = ViewOf(request.input());
   if (!input.ok()) return InField("input", input.status());
-  TCONV_ASSIGN_OR_RETURN(const ForwardResult result,
-                         host_.Forward(request.name(), *input, request.compute_losses()));
+  ViewSource source(*input);
+  ForwardJob job(request.name(), source, request.compute_losses());
+  host_.Forward(job);
+  TCONV_ASSIGN_OR_RETURN(const ForwardResult result, std::move(job.result));
   v1::ForwardResponse response;
-  ToProto(result.output.view(), response.mutable_output());
+  ToProto(result.output, response.mutable_output());
   response.set_weights_version(result.weights_version);
   for (const Loss& loss : result.losses) *response.add_losses() = ToProto(loss);
   return response;

@@ -1,0 +1,55 @@
+// One Forward on its way through the host.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/base/status.h"
+#include "server/tensor/tensor.h"
+#include "server/tensor/tensor_source.h"
+
+namespace tconv::server {
+
+enum class LossSource : uint8_t { kActivity, kKernel, kBias };
+
+struct Loss {
+  LossSource source;
+  double value;
+};
+
+// What a Forward answers.
+struct ForwardResult {
+  // In the compute dtype. It may be a part of what `owner` keeps alive.
+  ConstTensorView output;
+  std::shared_ptr<const void> owner;
+  int64_t weights_version = 0;
+  std::vector<Loss> losses;
+};
+
+// Where the time of a Forward went. Jobs that are computed together each have
+// the time of all.
+struct ForwardTimes {
+  std::chrono::nanoseconds plan{0};     // to find or make the plan and its weights
+  std::chrono::nanoseconds compute{0};  // to fetch the input and to compute
+};
+
+struct ForwardJob {
+  // `the_input` must outlive the job.
+  ForwardJob(std::string the_layer, TensorSource& the_input, bool with_losses)
+      : layer(std::move(the_layer)), input(&the_input), compute_losses(with_losses) {}
+
+  // What is asked for.
+  std::string layer;
+  TensorSource* input;
+  bool compute_losses;
+
+  // What came of it.
+  StatusOr<ForwardResult> result = ForwardResult();
+  ForwardTimes times;
+};
+
+}  // namespace tconv::server
