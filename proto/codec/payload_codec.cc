@@ -370,6 +370,7 @@ absl::StatusOr<ReceivedPayloads> ReceivedPayloads::Parse(grpc::ByteBuffer* buffe
   if (is_dumped && bytes <= kMaxMessageBytes &&
       PayloadParser(received).Split(*message->GetDescriptor(), head) &&
       message->ParseFromString(head)) {
+    received.copied_bytes_ = head.size();
     return received;
   }
   return absl::InvalidArgumentError(absl::StrCat("expected an encoded ", message->GetTypeName(),
@@ -391,16 +392,11 @@ size_t ReceivedPayloads::size_bytes(FieldPath path) const {
   return extent == nullptr ? 0 : extent->bytes;
 }
 
-size_t ReceivedPayloads::total_bytes() const {
-  size_t total = 0;
-  for (const Extent& extent : extents_) total += extent.bytes;
-  return total;
-}
-
 void ReceivedPayloads::MoveTo(FieldPath path, std::byte* dst) {
   const Extent* extent = Find(path);
   if (extent == nullptr) return;
   size_t left = extent->bytes;
+  copied_bytes_ += left;
   size_t offset = extent->offset;
   for (size_t i = extent->slice; left > 0; ++i, offset = 0) {
     grpc::Slice& slice = slices_[i];

@@ -70,8 +70,8 @@ class ReceivedPayloads {
 
   // 0 for a payload that is empty or absent.
   size_t size_bytes(FieldPath path) const;
-  // Of all payloads.
-  size_t total_bytes() const;
+  // Received bytes that have been copied, to parse them or to move them.
+  size_t copied_bytes() const { return copied_bytes_; }
 
   // Copies the payload to `dst`, where size_bytes(path) fit, and frees the
   // received memory behind it as it goes. Later the payload is gone.
@@ -91,6 +91,7 @@ class ReceivedPayloads {
 
   std::vector<grpc::Slice> slices_;
   std::vector<Extent> extents_;
+  size_t copied_bytes_ = 0;
 };
 
 }  // namespace tconv::codec

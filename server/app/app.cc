@@ -70,11 +70,11 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   AdmissionLimits reads = options.admission;
   reads.handler_threads = kReadThreads;
   app->reads_ = std::make_unique<AdmissionQueue>(reads);
-  app->service_ =
-      std::make_unique<TransposedConvServiceImpl>(*app->host_, *app->reads_, *app->work_);
+  app->service_ = std::make_unique<TransposedConvServiceImpl>(
+      *app->host_, *app->reads_, *app->work_, options.grpc.max_message_bytes);
   TCONV_ASSIGN_OR_RETURN(
       app->server_, GrpcServer::Start(options.grpc, v1::TransposedConvService::service_full_name(),
-                                      app->service_.get()));
+                                      app->service_.get(), app->service_->unary_methods()));
   spdlog::info("serving on {} with {} compute threads, {} handlers, strategy {}, store {}",
                fmt::join(app->addresses(), ", "), options.compute_threads,
                options.admission.handler_threads, given.strategy, options.store);

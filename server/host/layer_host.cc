@@ -49,8 +49,8 @@ Status CheckWeightBytes(const LayerConfig& config, int64_t in_channels, int64_t 
 
 // The channels that a kernel was made for; a malformed kernel is left for
 // MakeWeights() to refuse.
-int64_t ChannelsOf(const ConstTensorView& kernel) {
-  return kernel.shape.rank() > 0 ? kernel.shape[kernel.shape.rank() - 1] : 0;
+int64_t ChannelsOf(const Shape& kernel) {
+  return kernel.rank() > 0 ? kernel[kernel.rank() - 1] : 0;
 }
 
 // The weights that a draft asks for; null for a layer to be built later.
@@ -59,15 +59,14 @@ StatusOr<std::shared_ptr<const Weights>> FirstWeights(const LayerDraft& draft,
   if (draft.input_shape.empty() && !draft.weights.has_value()) return nullptr;
   int64_t in_channels = 0;
   if (draft.input_shape.empty()) {
-    in_channels = ChannelsOf(draft.weights->kernel);
+    in_channels = ChannelsOf(draft.weights->kernel->shape());
   } else {
     TCONV_ASSIGN_OR_RETURN(in_channels, InputChannels(draft.config, draft.input_shape));
   }
   TCONV_RETURN_IF_ERROR(CheckWeightBytes(draft.config, in_channels, max_layer_bytes));
-  StatusOr<Weights> weights =
-      draft.weights.has_value()
-          ? MakeWeights(draft.config, in_channels, draft.weights->kernel, draft.weights->bias, 1)
-          : InitializeWeights(draft.config, in_channels);
+  StatusOr<Weights> weights = draft.weights.has_value()
+                                  ? MakeWeights(draft.config, in_channels, *draft.weights, 1)
+                                  : InitializeWeights(draft.config, in_channels);
   if (!weights.ok()) {
     return draft.weights.has_value() ? InField("weights", weights.status()) : weights.status();
   }
@@ -109,14 +108,6 @@ Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
                      ToString(problem.dst_shape()), bytes, limit);
   }
   return OkStatus();
-}
-
-// The elements of `source` as the computation reads them.
-StatusOr<Tensor> Fetch(TensorSource& source, DType dtype) {
-  TCONV_ASSIGN_OR_RETURN(Tensor fetched, Tensor::Allocate(source.dtype(), source.shape()));
-  source.MoveTo(fetched.mutable_view().data);
-  if (fetched.dtype() == dtype) return fetched;
-  return Tensor::Converted(fetched.view(), dtype);
 }
 
 }  // namespace
@@ -186,7 +177,7 @@ StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
   return Describe(*layer);
 }
 
-StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsView& weights,
+StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsSource& source,
                                         std::optional<int64_t> if_version) {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
 
@@ -198,8 +189,8 @@ StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsVi
                      name, snapshot.weights_version, *if_version);
   }
   if (!snapshot.is_built()) return NotBuilt(name);
-  StatusOr<Weights> next = MakeWeights(layer->config(), snapshot.in_channels, weights.kernel,
-                                       weights.bias, snapshot.weights_version + 1);
+  StatusOr<Weights> next =
+      MakeWeights(layer->config(), snapshot.in_channels, source, snapshot.weights_version + 1);
   if (!next.ok()) return InField("weights", next.status());
   TCONV_RETURN_IF_ERROR(Advance(*layer, *std::move(next)));
   return snapshot.weights_version + 1;

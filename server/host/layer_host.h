@@ -35,18 +35,12 @@ struct HostLimits {
   int64_t max_output_bytes = (int64_t{2} << 30) - (int64_t{1} << 20);
 };
 
-// Weights as they arrive: borrowed, unchecked.
-struct WeightsView {
-  ConstTensorView kernel;
-  std::optional<ConstTensorView> bias;
-};
-
 // How to create a layer.
 struct LayerDraft {
   std::string name;  // empty: the config's, else generated
   LayerConfig config;
   PartialShape input_shape;  // empty: not given
-  std::optional<WeightsView> weights;
+  std::optional<WeightsSource> weights;
 };
 
 // What Get tells of a layer.
@@ -83,7 +77,7 @@ class LayerHost {
   StatusOr<LayerInfo> Create(LayerDraft draft);
   StatusOr<LayerInfo> Build(const std::string& name, std::span<const int64_t> input_shape);
   // Returns the new version.
-  StatusOr<int64_t> SetWeights(const std::string& name, const WeightsView& weights,
+  StatusOr<int64_t> SetWeights(const std::string& name, const WeightsSource& source,
                                std::optional<int64_t> if_version);
   StatusOr<std::shared_ptr<const Weights>> GetWeights(const std::string& name);
   // Fills in what comes of `job`.

@@ -50,25 +50,24 @@ StatusOr<Weights> InitializeWeights(const LayerConfig& config, int64_t in_channe
 }
 
 StatusOr<Weights> MakeWeights(const LayerConfig& config, int64_t in_channels,
-                              ConstTensorView kernel, std::optional<ConstTensorView> bias,
-                              int64_t version) {
+                              const WeightsSource& source, int64_t version) {
   TCONV_ASSIGN_OR_RETURN(const Shape kernel_shape, KernelShape(config, in_channels));
-  TCONV_RETURN_IF_ERROR(CheckShape("kernel.shape", kernel_shape, kernel.shape));
-  if (config.use_bias && !bias.has_value()) {
+  TCONV_RETURN_IF_ERROR(CheckShape("kernel.shape", kernel_shape, source.kernel->shape()));
+  if (config.use_bias && source.bias == nullptr) {
     return InvalidField("bias", "expected {}, got nothing", ToString(BiasShape(config)));
   }
-  if (!config.use_bias && bias.has_value()) {
+  if (!config.use_bias && source.bias != nullptr) {
     return InvalidField("bias", "expected nothing for a layer without bias, got {}",
-                        ToString(bias->shape));
+                        ToString(source.bias->shape()));
   }
-  if (bias.has_value()) {
-    TCONV_RETURN_IF_ERROR(CheckShape("bias.shape", BiasShape(config), bias->shape));
+  if (source.bias != nullptr) {
+    TCONV_RETURN_IF_ERROR(CheckShape("bias.shape", BiasShape(config), source.bias->shape()));
   }
 
   Weights weights;
-  TCONV_ASSIGN_OR_RETURN(weights.kernel, Tensor::Converted(kernel, config.dtype.variable));
-  if (bias.has_value()) {
-    TCONV_ASSIGN_OR_RETURN(weights.bias, Tensor::Converted(*bias, config.dtype.variable));
+  TCONV_ASSIGN_OR_RETURN(weights.kernel, Fetch(*source.kernel, config.dtype.variable));
+  if (source.bias != nullptr) {
+    TCONV_ASSIGN_OR_RETURN(weights.bias, Fetch(*source.bias, config.dtype.variable));
   }
   weights.version = version;
   return weights;

@@ -7,6 +7,7 @@
 #include "server/base/status.h"
 #include "server/layer/layer_config.h"
 #include "server/tensor/tensor.h"
+#include "server/tensor/tensor_source.h"
 
 namespace tconv::server {
 
@@ -23,6 +24,12 @@ struct Weights {
   }
 };
 
+// Weights as they arrive: borrowed, unchecked. `bias` is null where there is none.
+struct WeightsSource {
+  TensorSource* kernel = nullptr;
+  TensorSource* bias = nullptr;
+};
+
 // INVALID_ARGUMENT (about `kernel`) when the kernel would be too large to
 // address.
 StatusOr<Shape> KernelShape(const LayerConfig& config, int64_t in_channels);
@@ -35,11 +42,10 @@ int64_t ParameterCount(const LayerConfig& config, int64_t in_channels);
 // RESOURCE_EXHAUSTED without memory.
 StatusOr<Weights> InitializeWeights(const LayerConfig& config, int64_t in_channels);
 
-// A copy of the given tensors in the variable dtype, at `version`.
+// Fetches the given tensors, in the variable dtype, as `version`.
 // INVALID_ARGUMENT (about `kernel`, `bias`): a shape that is not exactly the
 // layer's, a missing or superfluous bias. RESOURCE_EXHAUSTED without memory.
 StatusOr<Weights> MakeWeights(const LayerConfig& config, int64_t in_channels,
-                              ConstTensorView kernel, std::optional<ConstTensorView> bias,
-                              int64_t version);
+                              const WeightsSource& source, int64_t version);
 
 }  // namespace tconv::server

@@ -43,20 +43,27 @@ std::string OnOneLine(std::string_view text) {
   return line;
 }
 
+int64_t Micros(std::chrono::nanoseconds time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+}
+
 }  // namespace
 
-CallObserver::CallObserver(std::string_view method, CallKind kind, int64_t request_bytes)
-    : method_(method), kind_(kind), request_bytes_(request_bytes) {}
+std::string ToText(const CallTimes& times) {
+  return fmt::format("queue={},plan={},compute={},serialize={}", Micros(times.queue),
+                     Micros(times.plan), Micros(times.compute), Micros(times.serialize));
+}
 
 void CallObserver::Finish(const Status& status) const {
   const auto level = LevelOf(status.code(), kind_);
   if (!spdlog::should_log(level)) return;
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::steady_clock::now() - arrival_);
-  std::string line =
-      fmt::format("{} layer=\"{}\" code={} us={} bytes_in={} bytes_out={}", method_,
-                  OnOneLine(layer_), std::string(absl::StatusCodeToString(status.code())),
-                  micros.count(), request_bytes_, response_bytes_);
+  std::string line = fmt::format(
+      "{} layer=\"{}\" code={} us={} queue_us={} plan_us={} compute_us={} serialize_us={} "
+      "bytes_in={} bytes_out={} copied_in={} copied_out={}",
+      method_, OnOneLine(layer_), std::string(absl::StatusCodeToString(status.code())),
+      Micros(Clock::now() - arrival_), Micros(times_.queue), Micros(times_.plan),
+      Micros(times_.compute), Micros(times_.serialize), request_bytes_, response_bytes_, copied_in_,
+      copied_out_);
   if (!status.ok()) line += fmt::format(" error={}", OnOneLine(std::string(status.message())));
   spdlog::log(level, "{}", line);
 }

@@ -54,12 +54,14 @@ std::string WithPort(const std::string& address, int port) {
 
 StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                         const std::string& service_name,
-                                                        grpc::Service* service) {
+                                                        grpc::Service* service,
+                                                        grpc::CallbackGenericService* generic) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   grpc::ServerBuilder builder;
   builder.RegisterService(service);
+  builder.RegisterCallbackGenericService(generic);
   SetKeepalive(builder);
   SetLimits(builder, options);
   // Two servers that share a port would each answer half of the calls.

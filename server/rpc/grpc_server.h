@@ -1,6 +1,7 @@
 // The listening server: our service, health and reflection on some addresses.
 #pragma once
 
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
 
@@ -28,11 +29,13 @@ struct GrpcServerOptions {
 // the server as a whole ("") and for every registered service. Thread-safe.
 class GrpcServer {
  public:
-  // `service` must outlive the server. UNAVAILABLE when an address cannot be
+  // `service` and `generic`, which gets the methods that `service` does not
+  // serve itself, must outlive the server. UNAVAILABLE when an address cannot be
   // listened on.
   static StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
                                                      const std::string& service_name,
-                                                     grpc::Service* service);
+                                                     grpc::Service* service,
+                                                     grpc::CallbackGenericService* generic);
   // Shuts down at once.
   ~GrpcServer();
 

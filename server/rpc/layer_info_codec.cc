@@ -4,7 +4,6 @@
 
 #include "server/wire/keras_json.h"
 #include "server/wire/layer_codec.h"
-#include "server/wire/tensor_codec.h"
 
 namespace tconv::server {
 namespace {
@@ -25,10 +24,10 @@ Status InKerasJson(const Status& status) {
   return InField(kField, status);
 }
 
-Status ReadKerasJson(const std::string& text, LayerDraft* draft) {
-  TCONV_ASSIGN_OR_RETURN(KerasLayer layer, ParseKerasJson(text));
+Status ReadKerasJson(const v1::CreateRequest& request, LayerDraft* draft) {
+  TCONV_ASSIGN_OR_RETURN(KerasLayer layer, ParseKerasJson(request.keras_json()));
   TCONV_ASSIGN_OR_RETURN(draft->config, LayerConfigFromProto(layer.config));
-  if (layer.build_shape.empty() || !draft->input_shape.empty() || draft->weights.has_value()) {
+  if (layer.build_shape.empty() || !draft->input_shape.empty() || request.has_weights()) {
     return OkStatus();
   }
   // Checked here already, so that an error points into the text.
@@ -70,9 +69,6 @@ StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request) {
   LayerDraft draft;
   draft.name = request.name();
   draft.input_shape.assign(request.input_shape().begin(), request.input_shape().end());
-  if (request.has_weights()) {
-    TCONV_ASSIGN_OR_RETURN(draft.weights, WeightsViewFromProto(request.weights()));
-  }
   switch (request.definition_case()) {
     case v1::CreateRequest::kConfig: {
       TCONV_ASSIGN_OR_RETURN(draft.config,
@@ -80,22 +76,12 @@ StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request) {
       return draft;
     }
     case v1::CreateRequest::kKerasJson:
-      TCONV_RETURN_IF_ERROR(InKerasJson(ReadKerasJson(request.keras_json(), &draft)));
+      TCONV_RETURN_IF_ERROR(InKerasJson(ReadKerasJson(request, &draft)));
       return draft;
     case v1::CreateRequest::DEFINITION_NOT_SET:
       break;
   }
   return InvalidField("definition", "expected a config or keras_json, got neither");
-}
-
-StatusOr<WeightsView> WeightsViewFromProto(const v1::Weights& weights) {
-  if (!weights.has_kernel()) return InvalidField("weights.kernel", "expected a tensor, got none");
-  WeightsView view;
-  TCONV_ASSIGN_OR_RETURN(view.kernel, Within("weights.kernel", ViewOf(weights.kernel())));
-  if (weights.has_bias()) {
-    TCONV_ASSIGN_OR_RETURN(view.bias, Within("weights.bias", ViewOf(weights.bias())));
-  }
-  return view;
 }
 
 v1::Layer ToProto(const LayerInfo& layer) {

@@ -9,12 +9,9 @@
 
 namespace tconv::server {
 
-// Either form of definition. The draft borrows the bytes of the weights from
-// the request. INVALID_ARGUMENT with the path of the field.
+// Either form of definition; weights are left out. INVALID_ARGUMENT with the path
+// of the field.
 StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request);
-
-// Borrows the bytes. INVALID_ARGUMENT with a path from `weights` on.
-StatusOr<WeightsView> WeightsViewFromProto(const v1::Weights& weights);
 
 v1::Layer ToProto(const LayerInfo& layer);
 v1::Loss ToProto(const Loss& loss);

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "server/rpc/forward_call.h"
 #include "server/rpc/layer_info_codec.h"
 #include "server/wire/tensor_codec.h"
 
@@ -18,29 +19,79 @@ std::span<const int64_t> DimsOf(const google::protobuf::RepeatedField<int64_t>& 
   return {dims.data(), static_cast<size_t>(dims.size())};
 }
 
-// A call of the method of `service` that understands this request.
-template <typename Request, typename Response>
-grpc::ServerUnaryReactor* StartCall(
-    const Method& method, TransposedConvServiceImpl& service,
-    StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&),
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-    grpc::ByteBuffer* response) {
-  return UnaryCall<Request, Response>::Start(
-      method, [&service, handler](const Request& message) { return (service.*handler)(message); },
-      context, request, response);
-}
+constexpr int kKernelDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
+                                   v1::Weights::kKernelFieldNumber, v1::Tensor::kDataFieldNumber};
+constexpr int kBiasDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
+                                 v1::Weights::kBiasFieldNumber, v1::Tensor::kDataFieldNumber};
 
 }  // namespace
 
-StatusOr<v1::CreateResponse> TransposedConvServiceImpl::Create(const v1::CreateRequest& request) {
+void TransposedConvServiceImpl::UnaryMethods::Add(std::string_view method, Starter starter) {
+  starters_.emplace(fmt::format("/{}/{}", v1::TransposedConvService::service_full_name(), method),
+                    std::move(starter));
+}
+
+grpc::ServerGenericBidiReactor* TransposedConvServiceImpl::UnaryMethods::CreateReactor(
+    Context* context) {
+  const auto found = starters_.find(context->method());
+  if (found == starters_.end()) return CallbackGenericService::CreateReactor(context);
+  UnaryCall* call = found->second(context);
+  call->Begin();
+  return call;
+}
+
+template <typename Request, typename Response>
+void TransposedConvServiceImpl::Add(
+    std::string_view name, CallKind kind, AdmissionQueue& queue,
+    StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, Payloads&)) {
+  const Method method{name, kind, &queue, max_request_bytes_};
+  unary_methods_.Add(name, [this, method, handler](Context* context) {
+    return new HandlerCall<Request, Response>(
+        method,
+        [this, handler](const Request& request, Payloads& payloads) {
+          return (this->*handler)(request, payloads);
+        },
+        context);
+  });
+}
+
+TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, AdmissionQueue& reads,
+                                                     AdmissionQueue& work,
+                                                     int64_t max_request_bytes)
+    : host_(host), max_request_bytes_(max_request_bytes) {
+  using Self = TransposedConvServiceImpl;
+  Add("Create", CallKind::kChange, work, &Self::DoCreate);
+  Add("Build", CallKind::kChange, work, &Self::DoBuild);
+  Add("SetWeights", CallKind::kChange, work, &Self::DoSetWeights);
+  Add("GetWeights", CallKind::kRead, work, &Self::DoGetWeights);
+  Add("ComputeOutputShape", CallKind::kRead, reads, &Self::DoComputeOutputShape);
+  Add("Get", CallKind::kRead, reads, &Self::DoGet);
+  Add("List", CallKind::kRead, reads, &Self::DoList);
+  Add("Delete", CallKind::kChange, work, &Self::DoDelete);
+  const Method forward{"Forward", CallKind::kRead, &work, max_request_bytes};
+  unary_methods_.Add(forward.name, [this, forward](Context* context) {
+    return new ForwardCall(forward, host_, context);
+  });
+}
+
+StatusOr<v1::CreateResponse> TransposedConvServiceImpl::DoCreate(const v1::CreateRequest& request,
+                                                                 Payloads& payloads) {
+  std::optional<ReceivedWeights> weights;
+  if (request.has_weights()) {
+    TCONV_ASSIGN_OR_RETURN(
+        weights,
+        ReceivedWeights::Make(request.weights(), v1::CreateRequest::kWeightsFieldNumber, payloads));
+  }
   TCONV_ASSIGN_OR_RETURN(LayerDraft draft, LayerDraftFromProto(request));
+  if (weights.has_value()) draft.weights = weights->source();
   TCONV_ASSIGN_OR_RETURN(const LayerInfo layer, host_.Create(std::move(draft)));
   v1::CreateResponse response;
   *response.mutable_layer() = ToProto(layer);
   return response;
 }
 
-StatusOr<v1::BuildResponse> TransposedConvServiceImpl::Build(const v1::BuildRequest& request) {
+StatusOr<v1::BuildResponse> TransposedConvServiceImpl::DoBuild(const v1::BuildRequest& request,
+                                                               Payloads&) {
   TCONV_ASSIGN_OR_RETURN(const LayerInfo layer,
                          host_.Build(request.name(), DimsOf(request.input_shape())));
   v1::BuildResponse response;
@@ -48,45 +99,38 @@ StatusOr<v1::BuildResponse> TransposedConvServiceImpl::Build(const v1::BuildRequ
   return response;
 }
 
-StatusOr<v1::SetWeightsResponse> TransposedConvServiceImpl::SetWeights(
-    const v1::SetWeightsRequest& request) {
-  TCONV_ASSIGN_OR_RETURN(const WeightsView weights, WeightsViewFromProto(request.weights()));
+StatusOr<v1::SetWeightsResponse> TransposedConvServiceImpl::DoSetWeights(
+    const v1::SetWeightsRequest& request, Payloads& payloads) {
+  TCONV_ASSIGN_OR_RETURN(
+      ReceivedWeights weights,
+      ReceivedWeights::Make(request.weights(), v1::SetWeightsRequest::kWeightsFieldNumber,
+                            payloads));
   const auto if_version =
       request.has_if_version() ? std::optional(request.if_version()) : std::nullopt;
   TCONV_ASSIGN_OR_RETURN(const int64_t version,
-                         host_.SetWeights(request.name(), weights, if_version));
+                         host_.SetWeights(request.name(), weights.source(), if_version));
   v1::SetWeightsResponse response;
   response.set_weights_version(version);
   return response;
 }
 
-StatusOr<v1::GetWeightsResponse> TransposedConvServiceImpl::GetWeights(
-    const v1::GetWeightsRequest& request) {
+StatusOr<WithPayloads<v1::GetWeightsResponse>> TransposedConvServiceImpl::DoGetWeights(
+    const v1::GetWeightsRequest& request, Payloads&) {
   TCONV_ASSIGN_OR_RETURN(const auto weights, host_.GetWeights(request.name()));
-  v1::GetWeightsResponse response;
-  ToProto(*weights, response.mutable_weights());
-  response.set_weights_version(weights->version);
+  WithPayloads<v1::GetWeightsResponse> response;
+  v1::Weights& message = *response.message.mutable_weights();
+  ToProto(weights->kernel.view(), message.mutable_kernel());
+  response.payloads.push_back({kKernelDataPath, PayloadOf(weights->kernel.view(), weights)});
+  if (weights->bias.has_value()) {
+    ToProto(weights->bias->view(), message.mutable_bias());
+    response.payloads.push_back({kBiasDataPath, PayloadOf(weights->bias->view(), weights)});
+  }
+  response.message.set_weights_version(weights->version);
   return response;
 }
 
-StatusOr<v1::ForwardResponse> TransposedConvServiceImpl::Forward(
-    const v1::ForwardRequest& request) {
-  if (!request.has_input()) return InvalidField("input", "expected a tensor, got none");
-  const auto input = ViewOf(request.input());
-  if (!input.ok()) return InField("input", input.status());
-  ViewSource source(*input);
-  ForwardJob job(request.name(), source, request.compute_losses());
-  host_.Forward(job);
-  TCONV_ASSIGN_OR_RETURN(const ForwardResult result, std::move(job.result));
-  v1::ForwardResponse response;
-  ToProto(result.output, response.mutable_output());
-  response.set_weights_version(result.weights_version);
-  for (const Loss& loss : result.losses) *response.add_losses() = ToProto(loss);
-  return response;
-}
-
-StatusOr<v1::ComputeOutputShapeResponse> TransposedConvServiceImpl::ComputeOutputShape(
-    const v1::ComputeOutputShapeRequest& request) {
+StatusOr<v1::ComputeOutputShapeResponse> TransposedConvServiceImpl::DoComputeOutputShape(
+    const v1::ComputeOutputShapeRequest& request, Payloads&) {
   TCONV_ASSIGN_OR_RETURN(const PartialShape shape,
                          host_.ComputeOutputShape(request.name(), DimsOf(request.input_shape())));
   v1::ComputeOutputShapeResponse response;
@@ -94,14 +138,16 @@ StatusOr<v1::ComputeOutputShapeResponse> TransposedConvServiceImpl::ComputeOutpu
   return response;
 }
 
-StatusOr<v1::GetResponse> TransposedConvServiceImpl::Get(const v1::GetRequest& request) {
+StatusOr<v1::GetResponse> TransposedConvServiceImpl::DoGet(const v1::GetRequest& request,
+                                                           Payloads&) {
   TCONV_ASSIGN_OR_RETURN(const LayerInfo layer, host_.Get(request.name()));
   v1::GetResponse response;
   *response.mutable_layer() = ToProto(layer);
   return response;
 }
 
-StatusOr<v1::ListResponse> TransposedConvServiceImpl::List(const v1::ListRequest& request) {
+StatusOr<v1::ListResponse> TransposedConvServiceImpl::DoList(const v1::ListRequest& request,
+                                                             Payloads&) {
   if (request.page_size() < 0) {
     return InvalidField("page_size", "expected 0 or more, got {}", request.page_size());
   }
@@ -115,73 +161,10 @@ StatusOr<v1::ListResponse> TransposedConvServiceImpl::List(const v1::ListRequest
   return response;
 }
 
-StatusOr<v1::DeleteResponse> TransposedConvServiceImpl::Delete(const v1::DeleteRequest& request) {
+StatusOr<v1::DeleteResponse> TransposedConvServiceImpl::DoDelete(const v1::DeleteRequest& request,
+                                                                 Payloads&) {
   TCONV_RETURN_IF_ERROR(host_.Delete(request.name()));
   return v1::DeleteResponse();
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::Create(Context* context, const Buffer* request,
-                                                            Buffer* response) {
-  return StartCall<v1::CreateRequest>({"Create", CallKind::kChange, &work_}, *this,
-                                      &TransposedConvServiceImpl::Create, context, request,
-                                      response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::Build(Context* context, const Buffer* request,
-                                                           Buffer* response) {
-  return StartCall<v1::BuildRequest>({"Build", CallKind::kChange, &work_}, *this,
-                                     &TransposedConvServiceImpl::Build, context, request, response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::SetWeights(Context* context,
-                                                                const Buffer* request,
-                                                                Buffer* response) {
-  return StartCall<v1::SetWeightsRequest>({"SetWeights", CallKind::kChange, &work_}, *this,
-                                          &TransposedConvServiceImpl::SetWeights, context, request,
-                                          response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::GetWeights(Context* context,
-                                                                const Buffer* request,
-                                                                Buffer* response) {
-  return StartCall<v1::GetWeightsRequest>({"GetWeights", CallKind::kRead, &work_}, *this,
-                                          &TransposedConvServiceImpl::GetWeights, context, request,
-                                          response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::Forward(Context* context,
-                                                             const Buffer* request,
-                                                             Buffer* response) {
-  return StartCall<v1::ForwardRequest>({"Forward", CallKind::kRead, &work_}, *this,
-                                       &TransposedConvServiceImpl::Forward, context, request,
-                                       response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::ComputeOutputShape(Context* context,
-                                                                        const Buffer* request,
-                                                                        Buffer* response) {
-  return StartCall<v1::ComputeOutputShapeRequest>(
-      {"ComputeOutputShape", CallKind::kRead, &reads_}, *this,
-      &TransposedConvServiceImpl::ComputeOutputShape, context, request, response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::Get(Context* context, const Buffer* request,
-                                                         Buffer* response) {
-  return StartCall<v1::GetRequest>({"Get", CallKind::kRead, &reads_}, *this,
-                                   &TransposedConvServiceImpl::Get, context, request, response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::List(Context* context, const Buffer* request,
-                                                          Buffer* response) {
-  return StartCall<v1::ListRequest>({"List", CallKind::kRead, &reads_}, *this,
-                                    &TransposedConvServiceImpl::List, context, request, response);
-}
-
-grpc::ServerUnaryReactor* TransposedConvServiceImpl::Delete(Context* context, const Buffer* request,
-                                                            Buffer* response) {
-  return StartCall<v1::DeleteRequest>({"Delete", CallKind::kChange, &work_}, *this,
-                                      &TransposedConvServiceImpl::Delete, context, request,
-                                      response);
 }
 
 }  // namespace tconv::server

@@ -1,7 +1,13 @@
 // The door that tconv.v1.TransposedConvService opens.
 #pragma once
 
+#include <grpcpp/generic/async_generic_service.h>
 #include <tconv/v1/transposed_conv.grpc.pb.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
 
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
@@ -10,68 +16,69 @@
 
 namespace tconv::server {
 
-// Every method takes the bytes of its request as they come, so that they are
-// decoded neither on gRPC's threads nor before the call is admitted.
+// Unary methods are left to a generic service, because gRPC would read the whole
+// request of a method that it knows before anybody is asked.
 template <typename Base>
-using WithLayerMethods = v1::TransposedConvService::WithRawCallbackMethod_Create<
-    v1::TransposedConvService::WithRawCallbackMethod_Build<
-        v1::TransposedConvService::WithRawCallbackMethod_Get<
-            v1::TransposedConvService::WithRawCallbackMethod_List<
-                v1::TransposedConvService::WithRawCallbackMethod_Delete<Base>>>>>;
+using WithLayerMethods = v1::TransposedConvService::WithGenericMethod_Create<
+    v1::TransposedConvService::WithGenericMethod_Build<
+        v1::TransposedConvService::WithGenericMethod_Get<
+            v1::TransposedConvService::WithGenericMethod_List<
+                v1::TransposedConvService::WithGenericMethod_Delete<Base>>>>>;
 template <typename Base>
-using WithTensorMethods = v1::TransposedConvService::WithRawCallbackMethod_SetWeights<
-    v1::TransposedConvService::WithRawCallbackMethod_GetWeights<
-        v1::TransposedConvService::WithRawCallbackMethod_Forward<
-            v1::TransposedConvService::WithRawCallbackMethod_ComputeOutputShape<Base>>>>;
-using RawTransposedConvService =
+using WithTensorMethods = v1::TransposedConvService::WithGenericMethod_SetWeights<
+    v1::TransposedConvService::WithGenericMethod_GetWeights<
+        v1::TransposedConvService::WithGenericMethod_Forward<
+            v1::TransposedConvService::WithGenericMethod_ComputeOutputShape<Base>>>>;
+using StreamingTransposedConvService =
     WithLayerMethods<WithTensorMethods<v1::TransposedConvService::Service>>;
 
-// The generated bases overload every method for the other ways to serve it.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverloaded-virtual"
-
-// Decodes requests, asks the host, encodes its answers. Thread-safe.
-class TransposedConvServiceImpl final : public RawTransposedConvService {
+// Decodes requests, asks the host, encodes its answers. Thread-safe. Both it and
+// its unary_methods() are to be registered with a server.
+class TransposedConvServiceImpl final : public StreamingTransposedConvService {
  public:
   // `reads` runs the calls that touch neither tensors nor the store: a queue of
   // their own keeps them from waiting behind long computations. All three must
   // outlive the server that this service is registered with.
-  TransposedConvServiceImpl(LayerHost& host, AdmissionQueue& reads, AdmissionQueue& work)
-      : host_(host), reads_(reads), work_(work) {}
+  TransposedConvServiceImpl(LayerHost& host, AdmissionQueue& reads, AdmissionQueue& work,
+                            int64_t max_request_bytes);
 
-  // What the RPCs mean; their errors are in the .proto.
-  StatusOr<v1::CreateResponse> Create(const v1::CreateRequest& request);
-  StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request);
-  StatusOr<v1::SetWeightsResponse> SetWeights(const v1::SetWeightsRequest& request);
-  StatusOr<v1::GetWeightsResponse> GetWeights(const v1::GetWeightsRequest& request);
-  StatusOr<v1::ForwardResponse> Forward(const v1::ForwardRequest& request);
-  StatusOr<v1::ComputeOutputShapeResponse> ComputeOutputShape(
-      const v1::ComputeOutputShapeRequest& request);
-  StatusOr<v1::GetResponse> Get(const v1::GetRequest& request);
-  StatusOr<v1::ListResponse> List(const v1::ListRequest& request);
-  StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request);
+  // Answers UNIMPLEMENTED to every method that is not ours.
+  grpc::CallbackGenericService* unary_methods() { return &unary_methods_; }
 
  private:
-  using Context = grpc::CallbackServerContext;
-  using Buffer = grpc::ByteBuffer;
-  using Reactor = grpc::ServerUnaryReactor;
+  using Payloads = codec::ReceivedPayloads;
+  using Context = grpc::GenericCallbackServerContext;
+  using Starter = std::function<UnaryCall*(Context*)>;
 
-  // How gRPC calls them.
-  Reactor* Create(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* Build(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* SetWeights(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* GetWeights(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* Forward(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* ComputeOutputShape(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* Get(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* List(Context* context, const Buffer* request, Buffer* response) override;
-  Reactor* Delete(Context* context, const Buffer* request, Buffer* response) override;
+  class UnaryMethods final : public grpc::CallbackGenericService {
+   public:
+    void Add(std::string_view method, Starter starter);
+    grpc::ServerGenericBidiReactor* CreateReactor(Context* context) override;
+
+   private:
+    std::unordered_map<std::string, Starter> starters_;  // by path
+  };
+
+  template <typename Request, typename Response>
+  void Add(std::string_view name, CallKind kind, AdmissionQueue& queue,
+           StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, Payloads&));
+
+  // What the RPCs mean; their errors are in the .proto.
+  StatusOr<v1::CreateResponse> DoCreate(const v1::CreateRequest& request, Payloads& payloads);
+  StatusOr<v1::BuildResponse> DoBuild(const v1::BuildRequest& request, Payloads&);
+  StatusOr<v1::SetWeightsResponse> DoSetWeights(const v1::SetWeightsRequest& request,
+                                                Payloads& payloads);
+  StatusOr<WithPayloads<v1::GetWeightsResponse>> DoGetWeights(const v1::GetWeightsRequest& request,
+                                                              Payloads&);
+  StatusOr<v1::ComputeOutputShapeResponse> DoComputeOutputShape(
+      const v1::ComputeOutputShapeRequest& request, Payloads&);
+  StatusOr<v1::GetResponse> DoGet(const v1::GetRequest& request, Payloads&);
+  StatusOr<v1::ListResponse> DoList(const v1::ListRequest& request, Payloads&);
+  StatusOr<v1::DeleteResponse> DoDelete(const v1::DeleteRequest& request, Payloads&);
 
   LayerHost& host_;
-  AdmissionQueue& reads_;
-  AdmissionQueue& work_;
+  const int64_t max_request_bytes_;
+  UnaryMethods unary_methods_;
 };
-
-#pragma GCC diagnostic pop
 
 }  // namespace tconv::server

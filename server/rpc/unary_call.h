@@ -1,20 +1,24 @@
-// From a handler function to a call of gRPC's callback API.
+// Calls of unary methods, from their arrival until their answer is delivered.
 #pragma once
 
+#include <google/protobuf/message.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <chrono>
 #include <functional>
 #include <new>
+#include <optional>
+#include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "proto/codec/payload_codec.h"
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
 #include "server/rpc/call_observer.h"
-#include "server/rpc/message_codec.h"
-#include "server/wire/status_codec.h"
 
 namespace tconv::server {
 
@@ -23,101 +27,124 @@ struct Method {
   std::string_view name;  // static storage
   CallKind kind = CallKind::kRead;
   AdmissionQueue* queue = nullptr;
+  int64_t max_request_bytes = 0;
 };
 
-// One call of a unary method. gRPC's threads only hand the bytes of the request
-// to the queue; a handler thread decodes them, calls the handler and encodes
-// its answer. Lives until gRPC is done with it.
-template <typename Request, typename Response>
-class UnaryCall final : public grpc::ServerUnaryReactor, public QueuedCall {
+// An answer whose payloads are not in it. Payload paths have static storage.
+template <typename Response>
+struct WithPayloads {
+  Response message;
+  std::vector<codec::PlacedPayload> payloads;
+};
+
+// One call. It comes into the house before its request is read: a call that is
+// refused costs no memory, however large its payload. gRPC's threads take the
+// small fields of the request out of what has arrived; the rest happens in the
+// call's turn. Lives until gRPC is done with it.
+//
+// Callers may say how large their message is, in the metadata
+// "tconv-message-bytes"; others are admitted again when it has arrived.
+class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
  public:
-  using Handler = std::function<StatusOr<Response>(const Request&)>;
+  // Reads the request and goes on from there. To be called once.
+  void Begin();
 
-  // To be returned to gRPC, which keeps the buffers as long as it keeps the call.
-  static grpc::ServerUnaryReactor* Start(const Method& method, Handler handler,
-                                         grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* request,
-                                         grpc::ByteBuffer* response) {
-    auto* call = new UnaryCall(method, std::move(handler), context, request, response);
-    call->is_admitted_ = true;
-    const Status admitted = call->queue_.Submit(*call);
-    // Once admitted it belongs to the handler threads, but it is not deleted
-    // before gRPC has received it from here.
-    if (!admitted.ok()) {
-      call->is_admitted_ = false;
-      call->End(admitted);
-    }
-    return call;
+  std::chrono::system_clock::time_point deadline() const override { return deadline_; }
+  void Run(std::span<QueuedCall* const> companions) final {
+    NoteTurn();
+    Serve(companions);
+  }
+  void Drop(const Status& why) final { End(why); }
+
+ protected:
+  UnaryCall(const Method& method, grpc::GenericCallbackServerContext* context);
+
+  // The message to be filled in with the small fields of the request.
+  virtual google::protobuf::Message& request() = 0;
+  // The request is there. On a thread of gRPC: no work that takes time. An error
+  // ends the call.
+  virtual Status Accept() { return OkStatus(); }
+  // This call's turn, and that of the companions. Ends all of them.
+  virtual void Serve(std::span<QueuedCall* const> companions) = 0;
+
+  // The payloads of the request.
+  codec::ReceivedPayloads& payloads() { return payloads_; }
+  CallObserver& observer() { return observer_; }
+  // What a call ends with that finds no memory.
+  static Status OutOfMemory() {
+    return Status(StatusCode::kResourceExhausted, "not enough memory for this call");
   }
 
-  int64_t bytes_held() const override { return bytes_held_; }
+  void NoteTurn() { observer_.times().queue = CallObserver::Clock::now() - submitted_; }
 
-  void Run() override {
-    if (IsPastDeadline()) return Drop();
-    End(Answer());
+  // Each ends the call, which may not be touched afterwards.
+  void Answer(const google::protobuf::Message& message,
+              std::span<const codec::PlacedPayload> response_payloads = {});
+  template <typename Response>
+  void Answer(const WithPayloads<Response>& response) {
+    Answer(response.message, response.payloads);
   }
-
-  void Drop() override {
-    End(IsPastDeadline()
-            ? Status(StatusCode::kDeadlineExceeded, "the deadline passed while the call waited")
-            : Status(StatusCode::kCancelled, "the caller gave up while the call waited"));
-  }
+  void End(const Status& status);
 
  private:
-  UnaryCall(const Method& method, Handler handler, grpc::CallbackServerContext* context,
-            const grpc::ByteBuffer* request, grpc::ByteBuffer* response)
-      : queue_(*method.queue),
-        handler_(std::move(handler)),
-        deadline_(context->deadline()),
-        // gRPC reads this buffer for us alone and never looks at it again, so
-        // its memory can go as soon as the message is decoded.
-        request_(*const_cast<grpc::ByteBuffer*>(request)),
-        response_(*response),
-        bytes_held_(static_cast<int64_t>(request->Length())),
-        observer_(method.name, method.kind, bytes_held_) {}
+  Status Enter();
+  Status TakeRequest();
 
-  bool IsPastDeadline() const { return deadline_ < std::chrono::system_clock::now(); }
+  void OnReadDone(bool is_read) override;
+  // Also when the deadline passes.
+  void OnCancel() override { queue_.Abandon(*this); }
+  void OnDone() override;
 
-  Status Answer() {
+  AdmissionQueue& queue_;
+  const int64_t max_request_bytes_;
+  grpc::GenericCallbackServerContext& context_;
+  const std::chrono::system_clock::time_point deadline_;
+  std::optional<int64_t> bytes_held_;  // when in the house
+  grpc::ByteBuffer request_buffer_;
+  grpc::ByteBuffer response_buffer_;
+  codec::ReceivedPayloads payloads_;
+  CallObserver observer_;
+  CallObserver::Clock::time_point submitted_;
+};
+
+// A call whose answer is made by a function of its request alone.
+template <typename Request, typename Response>
+class HandlerCall final : public UnaryCall {
+ public:
+  using Handler = std::function<StatusOr<Response>(const Request&, codec::ReceivedPayloads&)>;
+
+  HandlerCall(const Method& method, Handler handler, grpc::GenericCallbackServerContext* context)
+      : UnaryCall(method, context), handler_(std::move(handler)) {}
+
+ private:
+  google::protobuf::Message& request() override { return request_; }
+
+  Status Accept() override {
+    if constexpr (requires { request_.name(); }) observer().set_layer(request_.name());
+    return OkStatus();
+  }
+
+  void Serve(std::span<QueuedCall* const>) override {
+    const auto begin = CallObserver::Clock::now();
+    const StatusOr<Response> response = Handle();
+    observer().times().compute = CallObserver::Clock::now() - begin;
+    if (!response.ok()) return End(response.status());
+    if constexpr (requires { response->layer().name(); }) {
+      observer().set_layer(response->layer().name());
+    }
+    Answer(*response);
+  }
+
+  StatusOr<Response> Handle() {
     try {
-      Request request;
-      TCONV_RETURN_IF_ERROR(ParseMessage(&request_, &request));
-      if constexpr (requires { request.name(); }) observer_.set_layer(request.name());
-      TCONV_ASSIGN_OR_RETURN(const Response response, handler_(request));
-      if constexpr (requires { response.layer().name(); }) {
-        observer_.set_layer(response.layer().name());
-      }
-      TCONV_ASSIGN_OR_RETURN(response_, SerializeMessage(response));
-      observer_.set_response_bytes(static_cast<int64_t>(response_.Length()));
-      return OkStatus();
+      return handler_(request_, payloads());
     } catch (const std::bad_alloc&) {
-      return Status(StatusCode::kResourceExhausted, "not enough memory for this call");
+      return OutOfMemory();
     }
   }
 
-  void End(const Status& status) {
-    observer_.Finish(status);
-    Finish(ToGrpcStatus(status));
-  }
-
-  // Also when the deadline passes.
-  void OnCancel() override {
-    if (is_admitted_) queue_.Abandon(*this);
-  }
-
-  void OnDone() override {
-    if (is_admitted_) queue_.Leave(*this);
-    delete this;
-  }
-
-  AdmissionQueue& queue_;
-  bool is_admitted_ = false;
   const Handler handler_;
-  const std::chrono::system_clock::time_point deadline_;
-  grpc::ByteBuffer& request_;
-  grpc::ByteBuffer& response_;
-  const int64_t bytes_held_;
-  CallObserver observer_;
+  Request request_;
 };
 
 }  // namespace tconv::server

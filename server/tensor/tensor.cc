@@ -1,11 +1,7 @@
 #include "server/tensor/tensor.h"
 
 #include <cstring>
-#include <new>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include <utility>
 
 namespace tconv::server {
 namespace {
@@ -60,43 +56,20 @@ void VisitDType(DType dtype, Visitor visitor) {
   }
 }
 
-// Of x86-64 and of most AArch64 systems. Where pages are larger, tensors are
-// merely well aligned.
-constexpr size_t kHugePageBytes = size_t{2} << 20;
-// Below, the alignment costs more address space than huge pages save misses.
-constexpr size_t kBytesWorthHugePages = 2 * kHugePageBytes;
-
-// Asks for huge pages inside of [data, data + bytes): reading weights takes
-// fewer translations, and the first write to a tensor fewer faults. Only whole
-// ones, so that no memory is used beyond the tensor. They are a wish; a system
-// that declines changes nothing but the speed.
-void PreferHugePages([[maybe_unused]] std::byte* data, [[maybe_unused]] size_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  madvise(data, bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
-#endif
+size_t BytesOf(DType dtype, const Shape& shape) {
+  return static_cast<size_t>(ConstTensorView{dtype, shape, nullptr}.size_bytes());
 }
 
 }  // namespace
 
-void Tensor::Free::operator()(std::byte* data) const {
-  ::operator delete[](data, std::align_val_t{alignment});
+StatusOr<Tensor> Tensor::Allocate(DType dtype, const Shape& shape) {
+  TCONV_ASSIGN_OR_RETURN(Block block, Block::Allocate(BytesOf(dtype, shape)));
+  return Tensor(dtype, shape, std::move(block));
 }
 
-StatusOr<Tensor> Tensor::Allocate(DType dtype, const Shape& shape) {
-  Tensor tensor;
-  tensor.dtype_ = dtype;
-  tensor.shape_ = shape;
-  const auto bytes = static_cast<size_t>(tensor.size_bytes());
-  const bool is_large = bytes >= kBytesWorthHugePages;
-  const size_t alignment = is_large ? kHugePageBytes : kAlignment;
-  tensor.data_ = {
-      static_cast<std::byte*>(::operator new[](bytes, std::align_val_t{alignment}, std::nothrow)),
-      Free{alignment}};
-  if (tensor.data_ == nullptr) {
-    return MakeError(StatusCode::kResourceExhausted, "no memory for {} bytes", bytes);
-  }
-  if (is_large) PreferHugePages(tensor.data_.get(), bytes);
-  return tensor;
+StatusOr<Tensor> Tensor::Allocate(DType dtype, const Shape& shape, BlockPool& pool) {
+  TCONV_ASSIGN_OR_RETURN(Block block, pool.Take(BytesOf(dtype, shape)));
+  return Tensor(dtype, shape, std::move(block));
 }
 
 StatusOr<Tensor> Tensor::Converted(ConstTensorView source, DType dtype) {

@@ -4,9 +4,10 @@
 
 #include <cassert>
 #include <cstddef>
-#include <memory>
 #include <span>
+#include <utility>
 
+#include "server/tensor/block_pool.h"
 #include "server/tensor/dtype.h"
 #include "server/tensor/shape.h"
 
@@ -48,31 +49,31 @@ struct TensorView {
 // the system has them. Movable, not copyable: copying megabytes is said by name.
 class Tensor {
  public:
-  static constexpr size_t kAlignment = 64;
+  static constexpr size_t kAlignment = Block::kAlignment;
 
   // An empty tensor: shape [0], no memory.
   Tensor() : shape_({0}) {}
 
   // Elements are not initialized. RESOURCE_EXHAUSTED when there is no memory.
   static StatusOr<Tensor> Allocate(DType dtype, const Shape& shape);
+  // The same in memory from `pool`.
+  static StatusOr<Tensor> Allocate(DType dtype, const Shape& shape, BlockPool& pool);
   // A new tensor with the elements of `source` in `dtype`. RESOURCE_EXHAUSTED.
   static StatusOr<Tensor> Converted(ConstTensorView source, DType dtype);
 
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t size_bytes() const { return view().size_bytes(); }
-  ConstTensorView view() const { return {dtype_, shape_, data_.get()}; }
-  TensorView mutable_view() { return {dtype_, shape_, data_.get()}; }
+  ConstTensorView view() const { return {dtype_, shape_, block_.data()}; }
+  TensorView mutable_view() { return {dtype_, shape_, block_.data()}; }
 
  private:
-  struct Free {
-    size_t alignment;
-    void operator()(std::byte* data) const;
-  };
+  Tensor(DType dtype, const Shape& shape, Block block)
+      : dtype_(dtype), shape_(shape), block_(std::move(block)) {}
 
   DType dtype_ = DType::kFloat32;
   Shape shape_;
-  std::unique_ptr<std::byte[], Free> data_{nullptr, Free{kAlignment}};
+  Block block_;
 };
 
 // dst = src in the type of dst; narrowing rounds to nearest even, from float64

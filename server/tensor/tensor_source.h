@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "server/base/status.h"
 #include "server/tensor/tensor.h"
 
 namespace tconv::server {
@@ -44,5 +45,11 @@ class ViewSource final : public TensorSource {
  private:
   const ConstTensorView view_;
 };
+
+// The elements of `source` in `dtype`, in new memory. Without a conversion they
+// move straight there. RESOURCE_EXHAUSTED.
+StatusOr<Tensor> Fetch(TensorSource& source, DType dtype);
+// The same in memory from `pool`.
+StatusOr<Tensor> Fetch(TensorSource& source, DType dtype, BlockPool& pool);
 
 }  // namespace tconv::server

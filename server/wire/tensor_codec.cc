@@ -1,6 +1,6 @@
 #include "server/wire/tensor_codec.h"
 
-#include <cstddef>
+#include <utility>
 
 namespace tconv::server {
 namespace {
@@ -35,35 +35,60 @@ v1::DataType ToProto(DType dtype) {
   return v1::DATA_TYPE_UNSPECIFIED;
 }
 
-}  // namespace
-
-StatusOr<ConstTensorView> ViewOf(const v1::Tensor& tensor) {
-  TCONV_ASSIGN_OR_RETURN(const DType dtype, DTypeFromProto(tensor.dtype()));
+// v1::Tensor and v1::TensorHeader say it in the same words.
+template <typename Header>
+StatusOr<TensorType> TypeOf(const Header& header) {
+  TCONV_ASSIGN_OR_RETURN(const DType dtype, DTypeFromProto(header.dtype()));
   const StatusOr<Shape> shape =
-      Shape::Make({tensor.shape().data(), static_cast<size_t>(tensor.shape_size())});
+      Shape::Make({header.shape().data(), static_cast<size_t>(header.shape_size())});
   if (!shape.ok()) return InvalidField("shape", std::string(shape.status().message()));
-
-  const ConstTensorView view{dtype, *shape,
-                             reinterpret_cast<const std::byte*>(tensor.data().data())};
-  const auto size_bytes = static_cast<int64_t>(tensor.data().size());
-  if (size_bytes != view.size_bytes()) {
-    return InvalidField("data", "expected {} bytes for {} {}, got {}", view.size_bytes(),
-                        NameOf(dtype), ToString(*shape), size_bytes);
-  }
-  return view;
+  return TensorType{dtype, *shape};
 }
 
-void ToProto(ConstTensorView tensor, v1::Tensor* out) {
+template <typename Header>
+void ToHeader(ConstTensorView tensor, Header* out) {
   const auto dims = tensor.shape.dims();
   out->set_dtype(ToProto(tensor.dtype));
   out->mutable_shape()->Assign(dims.begin(), dims.end());
-  out->set_data(tensor.data, static_cast<size_t>(tensor.size_bytes()));
 }
 
-void ToProto(const Weights& weights, v1::Weights* out) {
-  ToProto(weights.kernel.view(), out->mutable_kernel());
-  out->clear_bias();
-  if (weights.bias.has_value()) ToProto(weights.bias->view(), out->mutable_bias());
+}  // namespace
+
+StatusOr<TensorType> TypeFromProto(const v1::Tensor& tensor) { return TypeOf(tensor); }
+StatusOr<TensorType> TypeFromProto(const v1::TensorHeader& header) { return TypeOf(header); }
+
+void ToProto(ConstTensorView tensor, v1::Tensor* out) { ToHeader(tensor, out); }
+void ToProto(ConstTensorView tensor, v1::TensorHeader* out) { ToHeader(tensor, out); }
+
+codec::Payload PayloadOf(ConstTensorView tensor, std::shared_ptr<const void> owner) {
+  return {std::move(owner), tensor.data, static_cast<size_t>(tensor.size_bytes())};
+}
+
+StatusOr<ReceivedTensor> ReceivedTensor::Make(const v1::Tensor& tensor, codec::FieldPath path,
+                                              codec::ReceivedPayloads& payloads) {
+  TCONV_ASSIGN_OR_RETURN(TensorType type, TypeFromProto(tensor));
+  std::vector<int> data_path(path.begin(), path.end());
+  data_path.push_back(v1::Tensor::kDataFieldNumber);
+  const auto size_bytes = static_cast<int64_t>(payloads.size_bytes(data_path));
+  if (size_bytes != type.size_bytes()) {
+    return InvalidField("data", "expected {} bytes for {} {}, got {}", type.size_bytes(),
+                        NameOf(type.dtype), ToString(type.shape), size_bytes);
+  }
+  return ReceivedTensor(std::move(type), std::move(data_path), payloads);
+}
+
+StatusOr<ReceivedWeights> ReceivedWeights::Make(const v1::Weights& weights, int number,
+                                                codec::ReceivedPayloads& payloads) {
+  if (!weights.has_kernel()) return InvalidField("weights.kernel", "expected a tensor, got none");
+  const int kernel_path[] = {number, v1::Weights::kKernelFieldNumber};
+  auto kernel = ReceivedTensor::Make(weights.kernel(), kernel_path, payloads);
+  if (!kernel.ok()) return InField("weights.kernel", kernel.status());
+  if (!weights.has_bias()) return ReceivedWeights(*std::move(kernel), std::nullopt);
+
+  const int bias_path[] = {number, v1::Weights::kBiasFieldNumber};
+  auto bias = ReceivedTensor::Make(weights.bias(), bias_path, payloads);
+  if (!bias.ok()) return InField("weights.bias", bias.status());
+  return ReceivedWeights(*std::move(kernel), *std::move(bias));
 }
 
 }  // namespace tconv::server

@@ -65,17 +65,17 @@ class OneByOne {
  public:
   OneByOne(float kernel, float bias) : kernel_{kernel}, bias_{bias} {}
 
-  WeightsView view() const {
-    return {ViewOf(kernel_, Shape({1, 1, 1, 1})), ViewOf(bias_, Shape({1}))};
-  }
+  WeightsSource source() { return {&kernel_source_, &bias_source_}; }
 
  private:
   static ConstTensorView ViewOf(const std::array<float, 1>& value, const Shape& shape) {
     return {DType::kFloat32, shape, reinterpret_cast<const std::byte*>(value.data())};
   }
 
-  std::array<float, 1> kernel_;
-  std::array<float, 1> bias_;
+  const std::array<float, 1> kernel_;
+  const std::array<float, 1> bias_;
+  ViewSource kernel_source_{ViewOf(kernel_, Shape({1, 1, 1, 1}))};
+  ViewSource bias_source_{ViewOf(bias_, Shape({1}))};
 };
 
 class LayerHostTest : public ::testing::Test {
@@ -91,8 +91,8 @@ class LayerHostTest : public ::testing::Test {
 
   // A layer that multiplies by `kernel`.
   void CreateScaling(const std::string& name, float kernel) {
-    const OneByOne weights(kernel, 0);
-    ASSERT_THAT(host_->Create({name, LayerConfigBuilder().Build(), {}, weights.view()}), IsOk());
+    OneByOne weights(kernel, 0);
+    ASSERT_THAT(host_->Create({name, LayerConfigBuilder().Build(), {}, weights.source()}), IsOk());
   }
 
   StatusOr<ForwardResult> Forward(const std::string& name, ConstTensorView input,
@@ -180,24 +180,23 @@ TEST_F(LayerHostTest, BuildsOnceAndRunsTheInitializers) {
 TEST_F(LayerHostTest, SetWeightsChangesTheAnswerAndTheVersion) {
   CreateScaling("layer", 2);
   EXPECT_THAT(Apply("layer", 3), IsOkAndHolds(6.0f));
-  EXPECT_THAT(host_->SetWeights("layer", OneByOne(5, 1).view(), std::nullopt), IsOkAndHolds(2));
+  EXPECT_THAT(host_->SetWeights("layer", OneByOne(5, 1).source(), std::nullopt), IsOkAndHolds(2));
   EXPECT_THAT(Apply("layer", 3), IsOkAndHolds(16.0f));
   EXPECT_THAT((*host_->GetWeights("layer"))->kernel.view().values<float>(), ElementsAre(5.0f));
 }
 
 TEST_F(LayerHostTest, SetWeightsComparesTheVersionFirst) {
   CreateScaling("layer", 2);
-  const OneByOne weights(5, 0);
-  EXPECT_THAT(host_->SetWeights("layer", weights.view(), 7),
+  OneByOne weights(5, 0);
+  EXPECT_THAT(host_->SetWeights("layer", weights.source(), 7),
               StatusIs(StatusCode::kAborted, HasSubstr("at version 1, not 7")));
-  EXPECT_THAT(host_->SetWeights("layer", weights.view(), 1), IsOkAndHolds(2));
+  EXPECT_THAT(host_->SetWeights("layer", weights.source(), 1), IsOkAndHolds(2));
 }
 
 TEST_F(LayerHostTest, SetWeightsThatDoNotFitChangeNothing) {
   CreateScaling("layer", 2);
-  WeightsView weights = OneByOne(5, 0).view();
-  weights.bias.reset();
-  EXPECT_THAT(host_->SetWeights("layer", weights, std::nullopt),
+  OneByOne weights(5, 0);
+  EXPECT_THAT(host_->SetWeights("layer", {weights.source().kernel, nullptr}, std::nullopt),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("weights.bias")));
   EXPECT_THAT(Apply("layer", 3), IsOkAndHolds(6.0f));
   EXPECT_EQ(host_->Get("layer")->weights_version, 1);
@@ -206,7 +205,7 @@ TEST_F(LayerHostTest, SetWeightsThatDoNotFitChangeNothing) {
 TEST_F(LayerHostTest, AStoreThatFailsLeavesEverythingAsItWas) {
   CreateScaling("layer", 2);
   store_.failure = MakeError(StatusCode::kUnavailable, "disk full");
-  EXPECT_THAT(host_->SetWeights("layer", OneByOne(5, 0).view(), std::nullopt),
+  EXPECT_THAT(host_->SetWeights("layer", OneByOne(5, 0).source(), std::nullopt),
               StatusIs(StatusCode::kUnavailable));
   EXPECT_THAT(host_->Delete("layer"), StatusIs(StatusCode::kUnavailable));
   EXPECT_THAT(host_->Create({"other", LayerConfigBuilder().Build(), {}, {}}),
@@ -215,12 +214,12 @@ TEST_F(LayerHostTest, AStoreThatFailsLeavesEverythingAsItWas) {
   EXPECT_THAT(host_->Get("other"), StatusIs(StatusCode::kNotFound));
 
   store_.failure = OkStatus();
-  EXPECT_THAT(host_->SetWeights("layer", OneByOne(5, 0).view(), std::nullopt), IsOkAndHolds(2));
+  EXPECT_THAT(host_->SetWeights("layer", OneByOne(5, 0).source(), std::nullopt), IsOkAndHolds(2));
 }
 
 TEST_F(LayerHostTest, ServesTheSameLayersAfterARestart) {
   CreateScaling("layer", 2);
-  ASSERT_THAT(host_->SetWeights("layer", OneByOne(5, 0).view(), std::nullopt), IsOk());
+  ASSERT_THAT(host_->SetWeights("layer", OneByOne(5, 0).source(), std::nullopt), IsOk());
   Restart({});
   EXPECT_EQ(host_->Get("layer")->weights_version, 2);
   EXPECT_EQ(host_->Get("layer")->weight_bytes_held, 0);
@@ -249,7 +248,7 @@ TEST_F(LayerHostTest, GetTellsThePlansOfTheCurrentWeights) {
   const auto before = host_->Get("layer");
   ASSERT_THAT(before->plans, SizeIs(1));
   EXPECT_EQ(before->plans[0]->problem.src_shape(), Shape({1, 1, 1, 1}));
-  ASSERT_THAT(host_->SetWeights("layer", OneByOne(5, 0).view(), std::nullopt), IsOk());
+  ASSERT_THAT(host_->SetWeights("layer", OneByOne(5, 0).source(), std::nullopt), IsOk());
   EXPECT_THAT(host_->Get("layer")->plans, IsEmpty());
 }
 
@@ -263,7 +262,7 @@ TEST_F(LayerHostTest, AnswersAnEmptyBatchWithAnEmptyOutput) {
 TEST_F(LayerHostTest, RefusesOutputsOverTheLimitBeforeAllocatingThem) {
   Restart({.max_output_bytes = 1024});
   const LayerConfig config = LayerConfigBuilder().KernelSize({2, 2}).Strides({16, 16}).Build();
-  const OneByOne pixel(1, 0);
+  OneByOne pixel(1, 0);
   ASSERT_THAT(host_->Create({"layer", config, {-1, -1, -1, 1}, {}}), IsOk());
   EXPECT_THAT(Forward("layer", {DType::kFloat32, Shape({1, 2, 2, 1}), nullptr}, false),
               StatusIs(StatusCode::kResourceExhausted, HasSubstr("[1, 32, 32, 1]")));
@@ -279,9 +278,9 @@ TEST_F(LayerHostTest, ReportsLossesInTheOrderOfKeras) {
         .ActivityRegularizer(l1)
         .Build();
   };
-  const OneByOne weights(2, 3);
-  ASSERT_THAT(host_->Create({"trained", config(true), {}, weights.view()}), IsOk());
-  ASSERT_THAT(host_->Create({"frozen", config(false), {}, weights.view()}), IsOk());
+  OneByOne weights(2, 3);
+  ASSERT_THAT(host_->Create({"trained", config(true), {}, weights.source()}), IsOk());
+  ASSERT_THAT(host_->Create({"frozen", config(false), {}, weights.source()}), IsOk());
 
   const std::array<float, 2> x = {1, 2};
   const ConstTensorView input{DType::kFloat32, Shape({2, 1, 1, 1}),
@@ -331,8 +330,8 @@ TEST_F(LayerHostTest, ADamagedLayerSaysSoUntilItIsDeleted) {
 TEST_F(LayerHostTest, EveryAnswerBelongsToOneVersionWhileWeightsChange) {
   // Version v multiplies by v and adds v: an answer made of two versions would
   // not be v + v.
-  const OneByOne first(1, 1);
-  ASSERT_THAT(host_->Create({"layer", LayerConfigBuilder().Build(), {}, first.view()}), IsOk());
+  OneByOne first(1, 1);
+  ASSERT_THAT(host_->Create({"layer", LayerConfigBuilder().Build(), {}, first.source()}), IsOk());
   std::vector<std::thread> readers;
   for (int i = 0; i < 2; ++i) {
     readers.emplace_back([&] {
@@ -351,7 +350,7 @@ TEST_F(LayerHostTest, EveryAnswerBelongsToOneVersionWhileWeightsChange) {
   }
   for (int64_t version = 2; version <= 100; ++version) {
     const auto value = static_cast<float>(version);
-    ASSERT_THAT(host_->SetWeights("layer", OneByOne(value, value).view(), version - 1),
+    ASSERT_THAT(host_->SetWeights("layer", OneByOne(value, value).source(), version - 1),
                 IsOkAndHolds(version));
   }
   for (std::thread& reader : readers) reader.join();

@@ -72,8 +72,9 @@ TEST(WeightsTest, AreCopiedIntoTheVariableType) {
       LayerConfigBuilder().Filters(1).KernelSize({2}).DType("float64").Build();
   std::vector<float> kernel = {1, -2};
   std::vector<double> bias = {0.1};
-  const Weights weights =
-      *MakeWeights(config, 1, AsTensor({2, 1, 1}, kernel), AsTensor({1}, bias), 7);
+  ViewSource kernel_source(AsTensor({2, 1, 1}, kernel));
+  ViewSource bias_source(AsTensor({1}, bias));
+  const Weights weights = *MakeWeights(config, 1, {&kernel_source, &bias_source}, 7);
   EXPECT_EQ(weights.version, 7);
   EXPECT_THAT(weights.kernel.view().values<double>(), ElementsAre(1, -2));
   EXPECT_THAT(weights.bias->view().values<double>(), ElementsAre(0.1));
@@ -95,9 +96,9 @@ TEST(WeightsTest, RefuseTensorsThatAreNotExactlyTheLayers) {
   };
   std::vector<float> values(120);
   for (const Case& c : kCases) {
-    const auto bias = c.bias.has_value() ? std::optional<ConstTensorView>(AsTensor(*c.bias, values))
-                                         : std::nullopt;
-    EXPECT_THAT(MakeWeights(c.config, 5, AsTensor(c.kernel, values), bias, 1),
+    ViewSource kernel(AsTensor(c.kernel, values));
+    ViewSource bias(AsTensor(c.bias.value_or(Shape{0}), values));
+    EXPECT_THAT(MakeWeights(c.config, 5, {&kernel, c.bias.has_value() ? &bias : nullptr}, 1),
                 StatusIs(StatusCode::kInvalidArgument, HasSubstr(c.message)));
   }
 }

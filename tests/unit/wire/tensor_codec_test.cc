@@ -1,8 +1,8 @@
 #include "server/wire/tensor_codec.h"
 
 #include <gmock/gmock.h>
+#include <tconv/v1/transposed_conv.pb.h>
 
-#include <array>
 #include <string>
 #include <vector>
 
@@ -11,10 +11,31 @@
 namespace tconv::server {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::StatusIs;
+
+constexpr int kInputPath[] = {v1::ForwardRequest::kInputFieldNumber};
+
+// A ForwardRequest with this input, as it arrives.
+class Arrived {
+ public:
+  explicit Arrived(const v1::Tensor& input) {
+    v1::ForwardRequest request;
+    *request.mutable_input() = input;
+    const grpc::Slice slice(request.SerializeAsString());
+    grpc::ByteBuffer buffer(&slice, 1);
+    payloads_ = *codec::ReceivedPayloads::Parse(&buffer, &request_);
+  }
+
+  StatusOr<ReceivedTensor> Input() {
+    return ReceivedTensor::Make(request_.input(), kInputPath, payloads_);
+  }
+
+ private:
+  v1::ForwardRequest request_;
+  codec::ReceivedPayloads payloads_;
+};
 
 v1::Tensor Message(v1::DataType dtype, const std::vector<int64_t>& shape, const std::string& data) {
   v1::Tensor tensor;
@@ -22,15 +43,6 @@ v1::Tensor Message(v1::DataType dtype, const std::vector<int64_t>& shape, const 
   tensor.mutable_shape()->Assign(shape.begin(), shape.end());
   tensor.set_data(data);
   return tensor;
-}
-
-TEST(TensorCodecTest, ViewsTheBytesOfTheMessageWithoutACopy) {
-  const v1::Tensor message = Message(v1::DATA_TYPE_FLOAT32, {2, 3}, std::string(24, 'x'));
-  const StatusOr<ConstTensorView> view = ViewOf(message);
-  ASSERT_THAT(view, IsOk());
-  EXPECT_EQ(view->dtype, DType::kFloat32);
-  EXPECT_EQ(view->shape, (Shape{2, 3}));
-  EXPECT_EQ(view->data, reinterpret_cast<const std::byte*>(message.data().data()));
 }
 
 TEST(TensorCodecTest, NamesTheFieldThatIsWrong) {
@@ -49,7 +61,8 @@ TEST(TensorCodecTest, NamesTheFieldThatIsWrong) {
       {Message(v1::DATA_TYPE_BFLOAT16, {}, ""), "data: expected 2 bytes"},
   };
   for (const auto& c : kCases) {
-    EXPECT_THAT(ViewOf(c.message), StatusIs(StatusCode::kInvalidArgument, HasSubstr(c.error)));
+    EXPECT_THAT(Arrived(c.message).Input().status(),
+                StatusIs(StatusCode::kInvalidArgument, HasSubstr(c.error)));
   }
 }
 
@@ -57,32 +70,38 @@ TEST(TensorCodecTest, GivesEveryTypeBackBitForBit) {
   const std::string bytes = "any bytes, NaNs included";
   for (const auto dtype : {v1::DATA_TYPE_FLOAT32, v1::DATA_TYPE_FLOAT64, v1::DATA_TYPE_FLOAT16,
                            v1::DATA_TYPE_BFLOAT16}) {
-    v1::Tensor message = Message(dtype, {}, "");
+    v1::Tensor message = Message(dtype, {}, bytes);
     const auto element_bytes = static_cast<int64_t>(dtype == v1::DATA_TYPE_FLOAT64   ? 8
                                                     : dtype == v1::DATA_TYPE_FLOAT32 ? 4
                                                                                      : 2);
     message.add_shape(static_cast<int64_t>(bytes.size()) / element_bytes);
-    message.set_data(bytes);
-    const StatusOr<ConstTensorView> view = ViewOf(message);
-    ASSERT_THAT(view, IsOk());
-    v1::Tensor back = Message(v1::DATA_TYPE_FLOAT64, {7, 7}, "what was there before");
-    ToProto(*view, &back);
+    Arrived arrived(message);
+    StatusOr<ReceivedTensor> input = arrived.Input();
+    ASSERT_THAT(input, IsOk());
+    const Tensor tensor = *Fetch(*input, input->dtype());
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(tensor.view().data), bytes.size()), bytes);
+
+    v1::Tensor back = Message(v1::DATA_TYPE_FLOAT64, {7, 7}, bytes);
+    ToProto(tensor.view(), &back);
     EXPECT_EQ(back.SerializeAsString(), message.SerializeAsString());
   }
 }
 
-TEST(TensorCodecTest, SendsABiasOnlyWhenThereIsOne) {
-  Weights weights;
-  weights.kernel = *Tensor::Allocate(DType::kFloat32, {3, 2, 4});
-  v1::Weights message;
-  message.mutable_bias();
-  ToProto(weights, &message);
-  EXPECT_THAT(message.kernel().shape(), ElementsAre(3, 2, 4));
-  EXPECT_FALSE(message.has_bias());
+TEST(TensorCodecTest, WeightsWithoutAKernelAreRefused) {
+  codec::ReceivedPayloads payloads;
+  v1::Weights weights;
+  weights.mutable_bias();
+  EXPECT_THAT(ReceivedWeights::Make(weights, 2, payloads).status(),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("weights.kernel: ")));
+}
 
-  weights.bias = *Tensor::Allocate(DType::kFloat32, {2});
-  ToProto(weights, &message);
-  EXPECT_THAT(message.bias().shape(), ElementsAre(2));
+TEST(TensorCodecTest, WeightsHaveABiasOnlyWhenOneCame) {
+  codec::ReceivedPayloads payloads;
+  v1::Weights weights;
+  *weights.mutable_kernel() = Message(v1::DATA_TYPE_FLOAT32, {0}, "");
+  EXPECT_EQ(ReceivedWeights::Make(weights, 2, payloads)->source().bias, nullptr);
+  *weights.mutable_bias() = Message(v1::DATA_TYPE_FLOAT32, {0}, "");
+  EXPECT_NE(ReceivedWeights::Make(weights, 2, payloads)->source().bias, nullptr);
 }
 
 }  // namespace

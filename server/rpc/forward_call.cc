@@ -1,0 +1,73 @@
+#include "server/rpc/forward_call.h"
+
+#include <algorithm>
+#include <deque>
+#include <new>
+#include <vector>
+
+#include "server/rpc/layer_info_codec.h"
+
+namespace tconv::server {
+namespace {
+
+constexpr int kInputPath[] = {v1::ForwardRequest::kInputFieldNumber};
+constexpr int kOutputDataPath[] = {v1::ForwardResponse::kOutputFieldNumber,
+                                   v1::Tensor::kDataFieldNumber};
+
+}  // namespace
+
+Status ForwardCall::Accept() {
+  observer().set_layer(request_.name());
+  if (!request_.has_input()) return InvalidField("input", "expected a tensor, got none");
+  auto input = ReceivedTensor::Make(request_.input(), kInputPath, payloads());
+  if (!input.ok()) return InField("input", input.status());
+  input_ = *std::move(input);
+  least_time_ = host_.LeastForwardTime(request_.name(), input_->shape());
+  return OkStatus();
+}
+
+bool ForwardCall::CanRunWith(const QueuedCall& other) const {
+  const auto* forward = dynamic_cast<const ForwardCall*>(&other);
+  if (forward == nullptr || request_.name() != forward->request_.name()) return false;
+  // Penalties of the activity are those of a whole batch.
+  if (request_.compute_losses() || forward->request_.compute_losses()) return false;
+  const auto dims = input_->shape().dims();
+  const auto other_dims = forward->input_->shape().dims();
+  return !dims.empty() && dims.size() == other_dims.size() &&
+         std::equal(dims.begin() + 1, dims.end(), other_dims.begin() + 1);
+}
+
+void ForwardCall::Serve(std::span<QueuedCall* const> companions) {
+  std::vector<ForwardCall*> calls = {this};
+  for (QueuedCall* companion : companions) {
+    calls.push_back(static_cast<ForwardCall*>(companion));
+    calls.back()->NoteTurn();
+  }
+  std::deque<ForwardJob> jobs;
+  std::vector<ForwardJob*> job_list;
+  for (ForwardCall* call : calls) {
+    const v1::ForwardRequest& request = call->request_;
+    job_list.push_back(&jobs.emplace_back(request.name(), *call->input_, request.compute_losses()));
+  }
+  try {
+    host_.ForwardTogether(job_list);
+  } catch (const std::bad_alloc&) {
+    for (ForwardJob* job : job_list) job->result = OutOfMemory();
+  }
+  for (size_t i = 0; i < calls.size(); ++i) calls[i]->AnswerWith(jobs[i]);
+}
+
+void ForwardCall::AnswerWith(const ForwardJob& job) {
+  observer().times().plan = job.times.plan;
+  observer().times().compute = job.times.compute;
+  if (!job.result.ok()) return End(job.result.status());
+  const ForwardResult& result = *job.result;
+  v1::ForwardResponse response;
+  ToProto(result.output, response.mutable_output());
+  response.set_weights_version(result.weights_version);
+  for (const Loss& loss : result.losses) *response.add_losses() = ToProto(loss);
+  const codec::PlacedPayload output = {kOutputDataPath, PayloadOf(result.output, result.owner)};
+  Answer(response, {&output, 1});
+}
+
+}  // namespace tconv::server

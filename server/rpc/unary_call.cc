@@ -1,0 +1,102 @@
+#include "server/rpc/unary_call.h"
+
+#include <charconv>
+#include <string>
+
+#include "server/wire/status_codec.h"
+
+namespace tconv::server {
+namespace {
+
+// Larger than any message: what is not a number is refused as too large.
+constexpr int64_t kUnreadableSize = INT64_MAX;
+
+// What the caller says about the size of its message; 0: nothing.
+int64_t AnnouncedBytes(const grpc::GenericCallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("tconv-message-bytes");
+  if (found == metadata.end()) return 0;
+  const grpc::string_ref text = found->second;
+  int64_t bytes = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
+  const bool is_size = error == std::errc() && end == text.data() + text.size() && bytes >= 0;
+  return is_size ? bytes : kUnreadableSize;
+}
+
+Status CheckSize(int64_t bytes, int64_t limit) {
+  if (bytes <= limit) return OkStatus();
+  return MakeError(StatusCode::kResourceExhausted,
+                   "a request of {} bytes is larger than the {} that the server takes", bytes,
+                   limit);
+}
+
+}  // namespace
+
+UnaryCall::UnaryCall(const Method& method, grpc::GenericCallbackServerContext* context)
+    : queue_(*method.queue),
+      max_request_bytes_(method.max_request_bytes),
+      context_(*context),
+      deadline_(context->deadline()),
+      observer_(method.name, method.kind) {}
+
+void UnaryCall::Begin() {
+  if (const Status entered = Enter(); !entered.ok()) return End(entered);
+  StartRead(&request_buffer_);
+}
+
+Status UnaryCall::Enter() {
+  const int64_t bytes = AnnouncedBytes(context_);
+  TCONV_RETURN_IF_ERROR(CheckSize(bytes, max_request_bytes_));
+  TCONV_RETURN_IF_ERROR(queue_.Enter(bytes));
+  bytes_held_ = bytes;
+  return OkStatus();
+}
+
+void UnaryCall::OnReadDone(bool is_read) {
+  if (!is_read) return End(Status(StatusCode::kInvalidArgument, "expected a request, got none"));
+  if (const Status taken = TakeRequest(); !taken.ok()) return End(taken);
+  submitted_ = CallObserver::Clock::now();
+  queue_.Submit(*this);
+}
+
+Status UnaryCall::TakeRequest() {
+  const auto bytes = static_cast<int64_t>(request_buffer_.Length());
+  observer_.set_request_bytes(bytes);
+  if (bytes > *bytes_held_) {
+    TCONV_RETURN_IF_ERROR(queue_.Enlarge(bytes - *bytes_held_));
+    bytes_held_ = bytes;
+  }
+  TCONV_ASSIGN_OR_RETURN(payloads_, codec::ReceivedPayloads::Parse(&request_buffer_, &request()));
+  return Accept();
+}
+
+void UnaryCall::Answer(const google::protobuf::Message& message,
+                       std::span<const codec::PlacedPayload> response_payloads) {
+  const auto begin = CallObserver::Clock::now();
+  StatusOr<grpc::ByteBuffer> encoded = codec::Encode(message, response_payloads);
+  if (!encoded.ok()) return End(encoded.status());
+  response_buffer_ = *std::move(encoded);
+  auto shared_bytes = int64_t{0};
+  for (const auto& placed : response_payloads) {
+    shared_bytes += static_cast<int64_t>(placed.payload.size_bytes);
+  }
+  const auto bytes = static_cast<int64_t>(response_buffer_.Length());
+  observer_.set_response_bytes(bytes);
+  observer_.set_copied_bytes(static_cast<int64_t>(payloads_.copied_bytes()), bytes - shared_bytes);
+  observer_.times().serialize = CallObserver::Clock::now() - begin;
+  observer_.Finish(OkStatus());
+  context_.AddTrailingMetadata("tconv-timing", ToText(observer_.times()));
+  StartWriteAndFinish(&response_buffer_, grpc::WriteOptions(), grpc::Status::OK);
+}
+
+void UnaryCall::End(const Status& status) {
+  observer_.Finish(status);
+  Finish(ToGrpcStatus(status));
+}
+
+void UnaryCall::OnDone() {
+  if (bytes_held_.has_value()) queue_.Leave(*bytes_held_);
+  delete this;
+}
+
+}  // namespace tconv::server
