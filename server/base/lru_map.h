@@ -63,6 +63,13 @@ class LruMap {
     return Finish(key, *construction, std::forward<Build>(build)());
   }
 
+  // The value of `key` if there is one, else null. Does not count as a use.
+  ValuePtr Find(const Key& key) const {
+    MutexLock lock(mutex_);
+    const auto found = index_.find(key);
+    return found == index_.end() ? nullptr : found->second->built.value;
+  }
+
   // Forgets every value whose key satisfies `predicate`, and does not keep
   // those under construction.
   template <typename Predicate>

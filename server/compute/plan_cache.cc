@@ -8,7 +8,7 @@ namespace tconv::server {
 
 bool PlanCache::Key::operator==(const Key& other) const {
   return !weights.owner_before(other.weights) && !other.weights.owner_before(weights) &&
-         problem == other.problem;
+         problem == other.problem && pinned == other.pinned;
 }
 
 size_t PlanCache::KeyHash::operator()(const Key& key) const {
@@ -16,18 +16,28 @@ size_t PlanCache::KeyHash::operator()(const Key& key) const {
 }
 
 StatusOr<std::shared_ptr<const CachedPlan>> PlanCache::GetOrCompile(
-    const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights) {
-  return plans_.GetOrBuild({weights, weights.get(), problem},
-                           [&] { return Compile(problem, weights); });
+    const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights,
+    const Strategy* pinned) {
+  return plans_.GetOrBuild({weights, weights.get(), problem, pinned},
+                           [&] { return Compile(problem, weights, pinned); });
 }
 
-StatusOr<PlanCache::Plans::Built> PlanCache::Compile(
+std::shared_ptr<const CachedPlan> PlanCache::Find(
     const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights) const {
-  TCONV_ASSIGN_OR_RETURN(PlanChoice choice, planner_.Choose(problem));
+  return plans_.Find({weights, weights.get(), problem, nullptr});
+}
+
+StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& problem,
+                                                     const std::shared_ptr<const Weights>& weights,
+                                                     const Strategy* pinned) const {
+  TCONV_ASSIGN_OR_RETURN(PlanChoice choice, planner_.Choose(problem, pinned));
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const ForwardPlan> plan,
                          CompilePlan(*choice.strategy, problem, weights));
-  auto cached = std::make_shared<const CachedPlan>(
-      CachedPlan{problem, std::move(choice.verdicts), std::move(plan)});
+  auto cached = std::make_shared<CachedPlan>();
+  cached->problem = problem;
+  cached->strategy = choice.strategy;
+  cached->verdicts = std::move(choice.verdicts);
+  cached->plan = std::move(plan);
   const auto bytes = cached->plan->bytes_held() + static_cast<int64_t>(sizeof(CachedPlan));
   std::vector<SharedPart> parts = cached->plan->shared_parts();
   return Plans::Built{std::move(cached), bytes, std::move(parts)};

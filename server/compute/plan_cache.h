@@ -1,6 +1,8 @@
 // Compiled plans, kept for the shapes in use.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -11,11 +13,34 @@
 
 namespace tconv::server {
 
+// The least of the times that were recorded. Thread-safe.
+class LeastTime {
+ public:
+  // `time` > 0.
+  void Record(std::chrono::nanoseconds time) {
+    auto least = least_.load(std::memory_order_relaxed);
+    while ((least == 0 || time.count() < least) &&
+           !least_.compare_exchange_weak(least, time.count(), std::memory_order_relaxed)) {
+    }
+  }
+
+  // 0 before the first.
+  std::chrono::nanoseconds value() const {
+    return std::chrono::nanoseconds(least_.load(std::memory_order_relaxed));
+  }
+
+ private:
+  std::atomic<std::chrono::nanoseconds::rep> least_ = 0;
+};
+
 // A plan with what is worth telling about it.
 struct CachedPlan {
   DeconvProblem problem;
+  const Strategy* strategy = nullptr;  // that computes; the planner's
   std::vector<StrategyVerdict> verdicts;
   std::shared_ptr<const ForwardPlan> plan;
+  // Of an execution, as told by those who execute the plan.
+  mutable LeastTime least_time;
 };
 
 // Maps (weights, problem) to a compiled plan. Bounded in bytes, packed weights
@@ -28,9 +53,17 @@ class PlanCache {
   PlanCache(const Planner& planner, int64_t capacity_bytes)
       : planner_(planner), plans_(capacity_bytes) {}
 
-  // Errors of Planner::Choose() and CompilePlan(); they are not cached.
+  // `pinned` as in Planner::Choose(). A problem that is a part or a multiple of
+  // another is computed to the same last bit by pinning the strategy of the
+  // other's plan, be it the best one or not. Errors of Planner::Choose() and
+  // CompilePlan(); they are not cached.
   StatusOr<std::shared_ptr<const CachedPlan>> GetOrCompile(
-      const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights);
+      const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights,
+      const Strategy* pinned = nullptr);
+
+  // The plan that GetOrCompile() would return at once; null when it would compile.
+  std::shared_ptr<const CachedPlan> Find(const DeconvProblem& problem,
+                                         const std::shared_ptr<const Weights>& weights) const;
 
   // The cached plans of `weights`, most recently used first.
   std::vector<std::shared_ptr<const CachedPlan>> PlansOf(const Weights& weights) const;
@@ -48,6 +81,7 @@ class PlanCache {
     std::weak_ptr<const Weights> weights;
     const Weights* address;
     DeconvProblem problem;
+    const Strategy* pinned;
 
     bool operator==(const Key& other) const;
   };
@@ -57,7 +91,8 @@ class PlanCache {
   using Plans = LruMap<Key, CachedPlan, KeyHash>;
 
   StatusOr<Plans::Built> Compile(const DeconvProblem& problem,
-                                 const std::shared_ptr<const Weights>& weights) const;
+                                 const std::shared_ptr<const Weights>& weights,
+                                 const Strategy* pinned) const;
 
   const Planner& planner_;
   Plans plans_;

@@ -26,19 +26,20 @@ std::string Describe(std::chrono::nanoseconds time) {
 StatusOr<std::unique_ptr<const Planner>> Planner::Make(
     std::vector<std::unique_ptr<const Strategy>> strategies, const std::string& forced) {
   std::string names;
-  bool is_known = forced.empty();
+  const Strategy* only = nullptr;
   for (const auto& strategy : strategies) {
     if (!names.empty()) names += ", ";
     names += strategy->name();
-    is_known |= strategy->name() == forced;
+    if (strategy->name() == forced) only = strategy.get();
   }
-  if (!is_known) {
+  if (only == nullptr && !forced.empty()) {
     return InvalidField("strategy", "expected one of {}, got \"{}\"", names, forced);
   }
-  return std::unique_ptr<const Planner>(new Planner(std::move(strategies), forced));
+  return std::unique_ptr<const Planner>(new Planner(std::move(strategies), only));
 }
 
-StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
+StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem, const Strategy* pinned) const {
+  const Strategy* const only = pinned != nullptr ? pinned : forced_;
   PlanChoice choice;
   std::chrono::nanoseconds best_time{0};
   StrategyVerdict* best = nullptr;
@@ -54,7 +55,7 @@ StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
     }
     const std::chrono::nanoseconds time = EstimatedPlanTime(strategy, problem);
     verdict.reason = fmt::format("estimated {}", Describe(time));
-    if (!forced_.empty() && verdict.strategy != forced_) continue;
+    if (only != nullptr && only != &strategy) continue;
     if (best == nullptr || time < best_time) {
       choice.strategy = &strategy;
       best = &verdict;
@@ -66,7 +67,9 @@ StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem) const {
                      JoinReasons(choice.verdicts));
   }
   best->chosen = true;
-  best->reason += forced_.empty() ? ", the least" : ", and forced";
+  best->reason += only == nullptr   ? ", the least"
+                  : only == forced_ ? ", and forced"
+                                    : ", and pinned";
   return choice;
 }
 

@@ -30,16 +30,17 @@ class Planner {
   static StatusOr<std::unique_ptr<const Planner>> Make(
       std::vector<std::unique_ptr<const Strategy>> strategies, const std::string& forced);
 
-  // UNIMPLEMENTED, with every reason, when no strategy takes the problem or the
-  // forced one does not.
-  StatusOr<PlanChoice> Choose(const DeconvProblem& problem) const;
+  // `pinned`, one of this planner's strategies, is the only one that may compute
+  // this problem; null: the planner chooses. UNIMPLEMENTED, with every reason,
+  // when no strategy takes the problem or the only one does not.
+  StatusOr<PlanChoice> Choose(const DeconvProblem& problem, const Strategy* pinned = nullptr) const;
 
  private:
-  Planner(std::vector<std::unique_ptr<const Strategy>> strategies, std::string forced)
-      : strategies_(std::move(strategies)), forced_(std::move(forced)) {}
+  Planner(std::vector<std::unique_ptr<const Strategy>> strategies, const Strategy* forced)
+      : strategies_(std::move(strategies)), forced_(forced) {}
 
   const std::vector<std::unique_ptr<const Strategy>> strategies_;
-  const std::string forced_;
+  const Strategy* const forced_;  // one of them, or null
 };
 
 }  // namespace tconv::server

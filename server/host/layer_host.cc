@@ -110,6 +110,13 @@ Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
   return OkStatus();
 }
 
+Status ExecuteTimed(const CachedPlan& cached, ConstTensorView src, TensorView dst) {
+  const auto begin = std::chrono::steady_clock::now();
+  TCONV_RETURN_IF_ERROR(cached.plan->Execute(src, dst));
+  cached.least_time.Record(std::chrono::steady_clock::now() - begin);
+  return OkStatus();
+}
+
 }  // namespace
 
 LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits)
@@ -244,7 +251,7 @@ StatusOr<ForwardResult> LayerHost::Compute(ForwardJob& job) {
     TCONV_ASSIGN_OR_RETURN(const auto plan, plans_.GetOrCompile(problem, weights));
     job.times.plan = steady_clock::now() - begin;
     TCONV_ASSIGN_OR_RETURN(const Tensor src, Fetch(*job.input, problem.dtype));
-    TCONV_RETURN_IF_ERROR(plan->plan->Execute(src.view(), output->mutable_view()));
+    TCONV_RETURN_IF_ERROR(ExecuteTimed(*plan, src.view(), output->mutable_view()));
   }
   ForwardResult result;
   result.output = output->view();

@@ -61,6 +61,54 @@ TEST_F(PlanCacheTest, TellsWhichStrategyWasChosen) {
   EXPECT_EQ((*cached)->problem, Problem(5));
 }
 
+TEST_F(PlanCacheTest, FindsOnlyWhatIsCompiled) {
+  EXPECT_EQ(cache_.Find(Problem(5), weights_), nullptr);
+  const auto compiled = cache_.GetOrCompile(Problem(5), weights_).value();
+  EXPECT_EQ(cache_.Find(Problem(5), weights_), compiled);
+  EXPECT_EQ(cache_.Find(Problem(5), other_weights_), nullptr);
+  EXPECT_EQ(compilations_, 1);
+}
+
+TEST_F(PlanCacheTest, KeepsTheLeastOfTheTimesThatItIsTold) {
+  const auto plan = cache_.GetOrCompile(Problem(5), weights_).value();
+  EXPECT_EQ(plan->least_time.value(), std::chrono::nanoseconds(0));
+  for (const int microseconds : {7, 3, 5}) {
+    plan->least_time.Record(std::chrono::microseconds(microseconds));
+  }
+  EXPECT_EQ(cache_.Find(Problem(5), weights_)->least_time.value(), std::chrono::microseconds(3));
+}
+
+TEST(PinnedPlanTest, IsComputedByThatStrategyAndKeptBesideThePlannersChoice) {
+  std::atomic<int> slow_compilations = 0;
+  std::vector<std::unique_ptr<const Strategy>> strategies;
+  strategies.push_back(std::make_unique<FakeStrategy>("fast", ""));
+  strategies.push_back(std::make_unique<FakeStrategy>("slow", "", 0, &slow_compilations, 0,
+                                                      std::chrono::seconds(1)));
+  const Strategy* slow = strategies[1].get();
+  const auto planner = Planner::Make(std::move(strategies), "").value();
+  PlanCache cache(*planner, kPlanBytes);
+  const auto weights = std::make_shared<const Weights>();
+  const DeconvProblem problem;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(cache.GetOrCompile(problem, weights).value()->strategy->name(), "fast");
+    const auto pinned = cache.GetOrCompile(problem, weights, slow).value();
+    EXPECT_EQ(pinned->strategy, slow);
+    EXPECT_TRUE(pinned->verdicts[1].chosen);
+  }
+  EXPECT_EQ(slow_compilations, 1);
+}
+
+TEST(PinnedPlanTest, IsAnErrorWhenThatStrategyDoesNotTakeTheProblem) {
+  std::vector<std::unique_ptr<const Strategy>> strategies;
+  strategies.push_back(std::make_unique<FakeStrategy>("fast", ""));
+  strategies.push_back(std::make_unique<FakeStrategy>("picky", "too large"));
+  const Strategy* picky = strategies[1].get();
+  const auto planner = Planner::Make(std::move(strategies), "").value();
+  PlanCache cache(*planner, kPlanBytes);
+  EXPECT_THAT(cache.GetOrCompile(DeconvProblem(), std::make_shared<const Weights>(), picky),
+              tconv::testing::StatusIs(StatusCode::kUnimplemented, ::testing::HasSubstr("picky")));
+}
+
 TEST_F(PlanCacheTest, EvictsByBytes) {
   for (int length = 1; length <= 5; ++length) Compile(length, weights_);
   EXPECT_GT(cache_.bytes_held(), 3 * kPlanBytes);
