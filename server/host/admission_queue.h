@@ -1,31 +1,17 @@
-// How many calls may be in the house at once, and the threads they run on.
+// How many calls may be in the house at once, and when each of them runs.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <thread>
 #include <vector>
 
 #include "server/base/mutex.h"
 #include "server/base/status.h"
+#include "server/host/flow_queue.h"
+#include "server/host/queued_call.h"
 
 namespace tconv::server {
-
-// A call that wants to run. It belongs to whoever submits it. The queue does not
-// touch it after Run() or Drop() began.
-class QueuedCall {
- public:
-  virtual ~QueuedCall() = default;
-
-  // Memory that the call brings along, in bytes. Never changes.
-  virtual int64_t bytes_held() const = 0;
-
-  // An admitted call gets exactly one of the two: its turn on a handler thread,
-  // or a cheap end because it was abandoned before.
-  virtual void Run() = 0;
-  virtual void Drop() = 0;
-};
 
 struct AdmissionLimits {
   int handler_threads = 4;  // > 0
@@ -33,12 +19,15 @@ struct AdmissionLimits {
   int64_t max_waiting_calls = 1024;
   // Of all calls in the house.
   int64_t max_bytes = int64_t{4} << 30;
+  // Calls that run together, at most; 1: each runs alone.
+  int max_batch = 32;
 };
 
-// First come, first served, by a fixed number of threads. A call is in the
-// house from Submit() until Leave(), when its answer is delivered. A call beyond
-// the limits is refused at once: a server that cannot keep up says so instead
-// of collecting work that nobody will wait for. Thread-safe.
+// A call is in the house from Enter() until Leave(), when its answer is
+// delivered. Calls beyond the limits are refused at the door: a server that
+// cannot keep up says so instead of collecting work that nobody will wait for.
+// Inside, calls wait for their turn on one of a fixed number of threads. Flows
+// take turns, and calls that can run together do. Thread-safe.
 class AdmissionQueue {
  public:
   explicit AdmissionQueue(const AdmissionLimits& limits);
@@ -47,33 +36,42 @@ class AdmissionQueue {
   AdmissionQueue(const AdmissionQueue&) = delete;
   AdmissionQueue& operator=(const AdmissionQueue&) = delete;
 
-  // OK: the call gets its Run() or Drop(), perhaps before this returns, and is
-  // to Leave() after that. Else it gets neither, and does not.
-  // RESOURCE_EXHAUSTED beyond a limit, UNAVAILABLE after Close().
-  Status Submit(QueuedCall& call);
-  void Leave(const QueuedCall& call);
+  // A call with a payload of so many bytes comes into the house. Unless OK it
+  // stays outside: RESOURCE_EXHAUSTED beyond a limit, with a RetryDelayOf();
+  // UNAVAILABLE after Close().
+  Status Enter(int64_t bytes);
+  // Its payload is larger than was told. RESOURCE_EXHAUSTED: it is not to grow.
+  Status Enlarge(int64_t more_bytes);
+  // Its answer is delivered, or it gives up; `bytes` with all that was added.
+  void Leave(int64_t bytes);
 
-  // Nobody waits for the answer any more. Drops an admitted call that still
-  // waits for its turn; it is too late for the others.
+  // The call waits for its turn, and gets its Run() or Drop(), perhaps before
+  // this returns. It may be submitted again after that. REQUIRES: Enter().
+  void Submit(QueuedCall& call);
+  // Nobody waits for the answer any more. Drops a call that still waits for its
+  // turn; it is too late for the others.
   void Abandon(QueuedCall& call);
 
-  // From now on every Submit() is refused. Calls in the house go on.
+  // From now on every Enter() is refused. Calls in the house go on.
   void Close();
-
   // Waits until no call is in the house; false when `deadline` comes first.
   bool WaitUntilIdle(std::chrono::steady_clock::time_point deadline);
 
+  int64_t calls() const;    // in the house
+  int64_t bytes() const;    // that they hold
+  int64_t waiting() const;  // for their turn
+
  private:
   void ServeCalls();
-  Status CheckRoomFor(const QueuedCall& call) const TCONV_REQUIRES(mutex_);
+  Status CheckRoomFor(int64_t bytes) const TCONV_REQUIRES(mutex_);
 
   const AdmissionLimits limits_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar call_waits_;
   CondVar idle_;
-  std::deque<QueuedCall*> waiting_ TCONV_GUARDED_BY(mutex_);
-  int64_t calls_ TCONV_GUARDED_BY(mutex_) = 0;  // in the house
-  int64_t bytes_ TCONV_GUARDED_BY(mutex_) = 0;  // that they hold
+  FlowQueue queue_ TCONV_GUARDED_BY(mutex_);
+  int64_t calls_ TCONV_GUARDED_BY(mutex_) = 0;
+  int64_t bytes_ TCONV_GUARDED_BY(mutex_) = 0;
   bool is_closed_ TCONV_GUARDED_BY(mutex_) = false;
   bool is_stopping_ TCONV_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;

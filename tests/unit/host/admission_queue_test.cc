@@ -22,18 +22,19 @@ class FakeCall final : public QueuedCall {
 
   Status Enter(AdmissionQueue& queue) {
     queue_ = &queue;
-    return queue.Submit(*this);
+    TCONV_RETURN_IF_ERROR(queue.Enter(bytes_));
+    queue.Submit(*this);
+    return OkStatus();
   }
 
-  int64_t bytes_held() const override { return bytes_; }
-  void Run() override {
+  void Run(std::span<QueuedCall* const>) override {
     started_.set_value();
     end_.get_future().wait();
-    queue_->Leave(*this);
+    queue_->Leave(bytes_);
   }
-  void Drop() override {
+  void Drop(const Status&) override {
     was_dropped_ = true;
-    queue_->Leave(*this);
+    queue_->Leave(bytes_);
   }
 
   void AwaitStart() { started_.get_future().wait(); }
