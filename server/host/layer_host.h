@@ -82,6 +82,10 @@ class LayerHost {
   StatusOr<std::shared_ptr<const Weights>> GetWeights(const std::string& name);
   // Fills in what comes of `job`.
   void Forward(ForwardJob& job);
+  void ForwardTogether(std::span<ForwardJob* const> jobs) {
+    for (ForwardJob* job : jobs) Forward(*job);
+  }
+  std::chrono::nanoseconds LeastForwardTime(const std::string&, const Shape&) const { return {}; }
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
                                             std::span<const int64_t> input_shape) const;
   StatusOr<LayerInfo> Get(const std::string& name) const;

@@ -116,6 +116,8 @@ class HandlerCall final : public UnaryCall {
   HandlerCall(const Method& method, Handler handler, grpc::GenericCallbackServerContext* context)
       : UnaryCall(method, context), handler_(std::move(handler)) {}
 
+  bool computes() const override { return false; }
+
  private:
   google::protobuf::Message& request() override { return request_; }
 

@@ -65,9 +65,16 @@ Shape ToShape(const nlohmann::json& json) {
   return shape;
 }
 
+server::ConstTensorView ViewOf(const Tensor& tensor) {
+  v1::TensorHeader header;
+  header.set_dtype(tensor.dtype());
+  for (const int64_t extent : tensor.shape()) header.add_shape(extent);
+  const server::TensorType type = server::TypeFromProto(header).value();
+  return {type.dtype, type.shape, reinterpret_cast<const std::byte*>(tensor.bytes().data())};
+}
+
 std::vector<double> ToDoubles(const Tensor& tensor) {
-  const auto view = server::ViewOf(tensor.proto()).value();
-  const auto doubles = server::Tensor::Converted(view, server::DType::kFloat64).value();
+  const auto doubles = server::Tensor::Converted(ViewOf(tensor), server::DType::kFloat64).value();
   const auto values = doubles.view().values<double>();
   return {values.begin(), values.end()};
 }

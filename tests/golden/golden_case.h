@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "server/tensor/tensor.h"
+
 namespace tconv::testing {
 
 struct GoldenCase {
@@ -41,6 +43,9 @@ std::vector<GoldenCase> LoadGoldenCases();
 Shape ToShape(const nlohmann::json& json);
 
 // The elements of a tensor of any type, exactly.
+// As the server sees it. Valid while the tensor lives.
+server::ConstTensorView ViewOf(const Tensor& tensor);
+
 std::vector<double> ToDoubles(const Tensor& tensor);
 
 }  // namespace tconv::testing

@@ -21,7 +21,6 @@
 #include "server/layer/geometry.h"
 #include "server/wire/keras_json.h"
 #include "server/wire/layer_codec.h"
-#include "server/wire/tensor_codec.h"
 #include "tests/golden/golden_case.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/test_server.h"
@@ -396,12 +395,13 @@ class GoldenConstraintTest : public GoldenTest {
   void ExpectProjection(const std::optional<server::Constraint>& constraint,
                         const std::string& weight) const {
     if (!constraint.has_value()) return;
-    v1::Tensor projected = golden().Array(weight).proto();
-    const auto view = server::ViewOf(projected).value();
-    auto copy = server::Tensor::Converted(view, view.dtype).value();
-    constraint->Project(copy.mutable_view());
-    server::ToProto(copy.view(), &projected);
-    ExpectClose(Tensor::FromProto(std::move(projected)), weight + "_constrained");
+    const Tensor given = golden().Array(weight);
+    const server::ConstTensorView view = ViewOf(given);
+    auto projected = server::Tensor::Converted(view, view.dtype).value();
+    constraint->Project(projected.mutable_view());
+    const std::string bytes(reinterpret_cast<const char*>(projected.view().data),
+                            static_cast<size_t>(projected.size_bytes()));
+    ExpectClose(*Tensor::FromBytes(given.dtype(), given.shape(), bytes), weight + "_constrained");
   }
 };
 

@@ -12,6 +12,7 @@
 namespace tconv::server {
 namespace {
 
+using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
@@ -29,8 +30,11 @@ class CallObserverTest : public ::testing::Test {
   }
 
   std::string LineOf(CallKind kind, const Status& status, const std::string& layer = "up") {
-    CallObserver observer("Method", kind, 12);
+    CallObserver observer("Method", kind);
     observer.set_layer(layer);
+    observer.set_request_bytes(12);
+    observer.set_copied_bytes(11, 4);
+    observer.times() = {1us, 2us, 3ms, 4us};
     observer.set_response_bytes(34);
     observer.Finish(status);
     return log_.str();
@@ -41,8 +45,9 @@ class CallObserverTest : public ::testing::Test {
 
 TEST_F(CallObserverTest, AChangeIsOneLineOfTheEverydayLog) {
   EXPECT_THAT(LineOf(CallKind::kChange, OkStatus()),
-              MatchesRegex("info Method layer=\"up\" code=OK us=[0-9]+ bytes_in=12 "
-                           "bytes_out=34\n"));
+              MatchesRegex("info Method layer=\"up\" code=OK us=[0-9]+ queue_us=1 plan_us=2 "
+                           "compute_us=3000 serialize_us=4 bytes_in=12 bytes_out=34 copied_in=11 "
+                           "copied_out=4\n"));
 }
 
 TEST_F(CallObserverTest, AReadIsNotInTheEverydayLog) {
@@ -64,6 +69,10 @@ TEST_F(CallObserverTest, NamesCannotBeginLines) {
   const std::string line = LineOf(CallKind::kChange, OkStatus(), "up\nerror forged");
   EXPECT_THAT(line, HasSubstr("layer=\"up\\x0aerror forged\""));
   EXPECT_THAT(line, Not(HasSubstr("\nerror")));
+}
+
+TEST(CallTimesTest, AreToldToCallersInMicroseconds) {
+  EXPECT_EQ(ToText({12us, 3us, 840us, 5us}), "queue=12,plan=3,compute=840,serialize=5");
 }
 
 }  // namespace
