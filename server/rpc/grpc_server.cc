@@ -1,5 +1,6 @@
 #include "server/rpc/grpc_server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -44,6 +45,13 @@ void SetLimits(grpc::ServerBuilder& builder, const GrpcServerOptions& options) {
   builder.SetResourceQuota(quota);
 }
 
+// The last user of the library waits at its end for a thread that may sleep for
+// ten seconds after a large answer. A use that never ends spares that.
+void KeepLibrary() {
+  static const bool is_kept = (grpc_init(), true);
+  static_cast<void>(is_kept);
+}
+
 std::string WithPort(const std::string& address, int port) {
   constexpr std::string_view kAnyPort = ":0";
   if (!address.ends_with(kAnyPort)) return address;
@@ -56,6 +64,7 @@ StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions&
                                                         const std::string& service_name,
                                                         grpc::Service* service,
                                                         grpc::CallbackGenericService* generic) {
+  KeepLibrary();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
