@@ -21,6 +21,8 @@ class ServerProcess {
   // What tconv::Client takes; empty when the server has not started.
   const std::string& target() const { return target_; }
 
+  pid_t pid() const { return pid_; }
+
   void Signal(int number) const;
   // Waits for its end. The exit code, or 128 + the number of the signal that
   // killed it.

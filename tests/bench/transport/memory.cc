@@ -1,0 +1,117 @@
+// How much memory a server needs for one call, and for callers that do nothing.
+
+#include <grpcpp/create_channel.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/bench/transport/stage.h"
+
+namespace tconv::bench {
+namespace {
+
+constexpr double kMiB = 1 << 20;
+
+// A line of /proc/PID/status, "VmRSS" or "VmHWM", in MiB.
+double MemoryOf(pid_t pid, const std::string& key) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  for (std::string word; file >> word;) {
+    double kib = 0;
+    if (word == key + ":" && file >> kib) return kib / 1024;
+  }
+  return 0;
+}
+
+// From here on VmHWM is the peak of what follows.
+void ForgetPeak(pid_t pid) { std::ofstream("/proc/" + std::to_string(pid) + "/clear_refs") << "5"; }
+
+void BenchCall(const char* what, const char* line, Transfer transfer, double target) {
+  const auto server = StartServer();
+  const Client client(server->target());
+  const BenchLayer layer(line);
+  layer.CreateOn(client);
+  const Tensor input = layer.Input();
+  const double before = MemoryOf(server->pid(), "VmRSS");
+  ForgetPeak(server->pid());
+  ForwardOrDie(client, layer, input, transfer);
+  const double grown = MemoryOf(server->pid(), "VmHWM") - before;
+  const double tensors = static_cast<double>(layer.input_bytes() + layer.output_bytes()) / kMiB;
+  std::printf("| %s | %.0f | %.0f | **%.2fx** | %.0fx |\n", what, tensors, grown, grown / tensors,
+              target);
+  std::fflush(stdout);
+}
+
+// A volume whose output has more than 4 GiB, through a server that may hold a
+// small part of it, from a client that holds none.
+void BenchVolume() {
+  constexpr int64_t kMaxStreamMiB = 256;
+  const auto server = StartServer({"--max-stream-bytes=" + std::to_string(kMaxStreamMiB) + "M"});
+  const Client client(server->target(), {.timeout = std::chrono::minutes(10)});
+  const BenchLayer layer("volume 1x144x256x256x4 f=4 k=2 s=2");
+  layer.CreateOn(client);
+  const double before = MemoryOf(server->pid(), "VmRSS");
+  ForgetPeak(server->pid());
+  int64_t received = 0;
+  const InputStream input = {
+      .info = {v1::DATA_TYPE_FLOAT32, layer.input_shape()},
+      .read = [](std::span<std::byte> chunk) -> absl::StatusOr<size_t> {
+        std::fill(chunk.begin(), chunk.end(), std::byte{0x3c});
+        return chunk.size();
+      },
+  };
+  const auto begin = Clock::now();
+  Check(client
+            .ForwardStream(layer.name(), input,
+                           [&](const TensorInfo&, std::span<const std::byte> piece) {
+                             received += static_cast<int64_t>(piece.size());
+                             return absl::OkStatus();
+                           })
+            .status(),
+        "ForwardStream");
+  const double seconds = Microseconds(Clock::now() - begin) * 1e-6;
+  std::printf(
+      "\nA stream of %.0f MiB in and %.0f MiB out through --max-stream-bytes=%ldM: the server grew "
+      "by %.0f MiB, in %.1f s.\n",
+      static_cast<double>(layer.input_bytes()) / kMiB, static_cast<double>(received) / kMiB,
+      static_cast<long>(kMaxStreamMiB), MemoryOf(server->pid(), "VmHWM") - before, seconds);
+}
+
+void BenchIdleConnections() {
+  constexpr int kConnections = 1000;
+  const auto server = StartServer();
+  const double before = MemoryOf(server->pid(), "VmRSS");
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (int i = 0; i < kConnections; ++i) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt("grpc.use_local_subchannel_pool", 1);
+    channels.push_back(
+        grpc::CreateCustomChannel(server->target(), grpc::InsecureChannelCredentials(), arguments));
+    Check(Client(ConnectOver(channels.back())).CheckHealth(), "CheckHealth");
+  }
+  std::printf("\n%d idle connections take %.0f MiB (target: less than 100 MB).\n", kConnections,
+              MemoryOf(server->pid(), "VmRSS") - before);
+}
+
+}  // namespace
+
+void BenchMemory() {
+  std::printf(
+      "\n## Memory of the server\n\n"
+      "| one call | input and output, MiB | growth at the peak, MiB | ratio | target, at most |\n"
+      "|---|---|---|---|---|\n");
+  BenchCall("message, 128 MB each way", "m 1x1024x2048x16 f=16 k=1", Transfer::kMessage, 3);
+  BenchCall("message, 500 MB each way", "m 1x2048x4000x16 f=16 k=1", Transfer::kMessage, 3);
+  BenchCall("message, 64 MB in, 256 MB out", "m 1x1024x1024x16 f=16 k=2 s=2", Transfer::kMessage,
+            3);
+  BenchCall("stream, 128 MB each way", "m 1x1024x2048x16 f=16 k=1", Transfer::kStream, 2);
+  BenchCall("stream, 500 MB each way", "m 1x2048x4000x16 f=16 k=1", Transfer::kStream, 2);
+  BenchVolume();
+  BenchIdleConnections();
+}
+
+}  // namespace tconv::bench

@@ -1,0 +1,41 @@
+// What it costs to call a layer over the network: latency, throughput, batching
+// and memory, beside what gRPC costs alone and what the computation costs alone.
+//
+//   transport_bench                      # everything
+//   transport_bench --part latency --rounds 20
+//
+// Servers are processes of their own, on loopback. Markdown comes out.
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "tests/bench/transport/peer_server.h"
+#include "tests/bench/transport/stage.h"
+
+int main(int argc, char** argv) {
+  using namespace tconv::bench;
+  std::string part = "all";
+  int rounds = 10;
+  int64_t milliseconds = 2000;
+  CLI::App app("Measures tconv's transport.");
+  app.add_option("--part", part, "latency, load, batching, memory or all")
+      ->check(CLI::IsMember({"latency", "load", "batching", "memory", "all"}))
+      ->capture_default_str();
+  app.add_option("--rounds", rounds, "Rounds of the latency part")->capture_default_str();
+  app.add_option("--milliseconds", milliseconds, "Of each turn of the other parts")
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+
+  // First, for they fork.
+  const PeerServer echo(PeerKind::kEcho);
+  const PeerServer plain(PeerKind::kPlain);
+  const std::chrono::milliseconds turn(milliseconds);
+  const auto is_wanted = [&](const char* name) { return part == name || part == "all"; };
+  if (is_wanted("latency")) BenchLatency(echo.target(), plain.target(), rounds);
+  if (is_wanted("load")) BenchLoad(echo.target(), turn);
+  if (is_wanted("batching")) BenchBatching(turn);
+  if (is_wanted("memory")) BenchMemory();
+  return 0;
+}
