@@ -69,14 +69,18 @@ struct WorkerPool::Job {
 
   int64_t TakeIndex() { return next_task.fetch_add(1, std::memory_order_relaxed); }
 
-  // Does task `index`, if there is one, and all further ones that nobody else
-  // takes.
-  Status DoTasks(int64_t index, Tensor& scratch) {
-    for (; index < work.tasks; index = TakeIndex()) {
+  // Does task `index`, if there is one, and further ones that nobody else takes,
+  // as long as `goes_on`, which is asked between two.
+  template <typename Condition>
+  Status DoTasks(int64_t index, Tensor& scratch, Condition goes_on) {
+    while (index < work.tasks) {
       const Status status = DoTask(index, scratch);
-      if (status.ok()) continue;
-      next_task.store(work.tasks, std::memory_order_relaxed);
-      return status;
+      if (!status.ok()) {
+        next_task.store(work.tasks, std::memory_order_relaxed);
+        return status;
+      }
+      if (next_task.load(std::memory_order_relaxed) >= work.tasks || !goes_on()) break;
+      index = TakeIndex();
     }
     return OkStatus();
   }
@@ -119,11 +123,20 @@ WorkerPool::~WorkerPool() {
 }
 
 Status WorkerPool::Run(const Work& work, const Task& task) {
+  ComputeSlot own_slot(slots_);
+  ComputeSlot* slot = ComputeSlot::OfThisThread(slots_);
+  if (slot == nullptr) {
+    own_slot.Take(Urgency::kPressing);
+    slot = &own_slot;
+  }
   Job job(work, task);
   Tensor scratch = work.scratch_bytes > 0 ? BorrowScratch() : Tensor();
   const bool is_shared = work.tasks > 1 && !workers_.empty() && work.expected_time >= kWorthSharing;
   if (is_shared) Offer(job);
-  Status status = job.DoTasks(job.TakeIndex(), scratch);
+  Status status = job.DoTasks(job.TakeIndex(), scratch, [&] {
+    slot->GiveWayIfDue();
+    return true;
+  });
   if (is_shared) {
     Withdraw(job);
     if (status.ok()) status = job.error;
@@ -133,19 +146,37 @@ Status WorkerPool::Run(const Work& work, const Task& task) {
 }
 
 void WorkerPool::Offer(Job& job) {
-  int64_t to_wake = 0;
+  int woken = 0;
   {
     MutexLock lock(mutex_);
     jobs_.push_back(&job);
-    has_jobs_.store(true, std::memory_order_relaxed);
+    has_jobs_.store(true);
     if (IsWorthWaking(job)) {
-      to_wake = std::clamp<int64_t>(job.work.tasks - 1 - looking_, 0, sleeping_);
+      const int64_t helpers = std::min<int64_t>(job.work.tasks - 1, slots_.free());
+      woken = static_cast<int>(std::clamp<int64_t>(helpers - looking_, 0, sleeping_));
+      CountWoken(woken);
     }
-    sleeping_ -= static_cast<int>(to_wake);
-    looking_ += static_cast<int>(to_wake);
-    wake_ups_ += static_cast<int>(to_wake);
   }
-  for (; to_wake > 0; --to_wake) woken_.NotifyOne();
+  for (; woken > 0; --woken) woken_.NotifyOne();
+}
+
+// Workers that found no free slot sleep, be there jobs or not.
+void WorkerPool::WakeForFreeSlot() {
+  if (!CanHelp()) return;
+  {
+    MutexLock lock(mutex_);
+    const bool is_worth_waking = std::ranges::any_of(
+        jobs_, [](const Job* job) { return job->work.expected_time >= kWorthWaking; });
+    if (!is_worth_waking || looking_ > 0 || sleeping_ == 0) return;
+    CountWoken(1);
+  }
+  woken_.NotifyOne();
+}
+
+void WorkerPool::CountWoken(int workers) {
+  sleeping_ -= workers;
+  looking_ += workers;
+  wake_ups_ += workers;
 }
 
 bool WorkerPool::IsWorthWaking(const Job& job) {
@@ -158,7 +189,7 @@ void WorkerPool::Withdraw(Job& job) {
   {
     MutexLock lock(mutex_);
     std::erase(jobs_, &job);
-    has_jobs_.store(!jobs_.empty(), std::memory_order_relaxed);
+    has_jobs_.store(!jobs_.empty());
   }
   const auto is_left = [&] { return job.helpers.load(std::memory_order_acquire) == 0; };
   if (LookOutFor(is_left)) return;
@@ -171,7 +202,8 @@ void WorkerPool::WorkerLoop() {
   while (true) {
     const auto [job, first_task] = AwaitTask();
     if (job == nullptr) return;
-    const Status status = job->DoTasks(first_task, scratch);
+    const Status status = job->DoTasks(first_task, scratch, [&] { return !slots_.IsAwaited(); });
+    slots_.Return();
     if (scratch.size_bytes() > kMaxKeptScratchBytes) scratch = Tensor();
 
     MutexLock lock(mutex_);
@@ -185,8 +217,8 @@ WorkerPool::TakenTask WorkerPool::AwaitTask() {
   ++looking_;
   TakenTask taken = TakeTask();
   while (taken.job == nullptr && !stopping_) {
-    LookOut();
-    if (jobs_.empty()) Sleep();
+    if (slots_.free() > 0) LookOut();
+    if (!CanHelp()) Sleep();
     taken = TakeTask();
   }
   --looking_;
@@ -195,7 +227,7 @@ WorkerPool::TakenTask WorkerPool::AwaitTask() {
 
 void WorkerPool::LookOut() {
   mutex_.unlock();
-  LookOutFor([&] { return has_jobs_.load(std::memory_order_relaxed); });
+  LookOutFor([&] { return CanHelp(); });
   mutex_.lock();
 }
 
@@ -209,6 +241,7 @@ void WorkerPool::Sleep() {
 // A worker enters a job with a task in hand only, for the job's owner waits for
 // those inside.
 WorkerPool::TakenTask WorkerPool::TakeTask() {
+  if (jobs_.empty() || !slots_.TryTake()) return {};
   while (!jobs_.empty()) {
     Job* job = jobs_.front();
     const int64_t index = job->TakeIndex();
@@ -218,7 +251,8 @@ WorkerPool::TakenTask WorkerPool::TakeTask() {
     }
     jobs_.erase(jobs_.begin());
   }
-  has_jobs_.store(false, std::memory_order_relaxed);
+  has_jobs_.store(false);
+  slots_.Return();
   return {};
 }
 

@@ -12,14 +12,17 @@
 
 #include "server/base/mutex.h"
 #include "server/base/status.h"
+#include "server/compute/compute_slots.h"
 #include "server/tensor/tensor.h"
 
 namespace tconv::server {
 
-// Runs the tasks of a computation on a fixed number of threads. The calling
-// thread takes part, so a pool of one starts no thread, and waits for nobody
-// but the threads that are inside of its tasks. Thread-safe: many callers may
-// share the pool, their tasks are taken in order of arrival.
+// Runs the tasks of a computation on the calling thread and on those of the
+// pool. However many call, as many threads as the pool was made for do tasks at
+// once: each has one of the pool's slots. Callers go before helpers, so that
+// under load each computes alone and a lone one has all threads; and a caller
+// makes room for others that press, between two tasks, so that a small
+// computation does not wait for a huge one to end. Thread-safe.
 //
 // A thread that has just worked looks out for more for a moment before it
 // sleeps: computations that follow each other closely need not wake it.
@@ -49,6 +52,10 @@ class WorkerPool {
 
   int threads() const { return threads_; }
 
+  // What a thread that has a ComputeSlot of these runs, it runs with that one;
+  // the others wait for a slot, pressing, each time.
+  ComputeSlots& slots() { return slots_; }
+
   // Calls task(0) ... task(work.tasks - 1), each once, and returns when all are
   // done. After an error the tasks not yet begun are left out and one of the
   // errors is returned. RESOURCE_EXHAUSTED without memory for the scratch.
@@ -57,7 +64,8 @@ class WorkerPool {
  private:
   struct Job;
 
-  explicit WorkerPool(int threads) : threads_(threads) {}
+  explicit WorkerPool(int threads)
+      : threads_(threads), slots_(threads, [this] { WakeForFreeSlot(); }) {}
 
   // A task that a worker is about to do, if any.
   struct TakenTask {
@@ -68,13 +76,16 @@ class WorkerPool {
   // Lets the workers see the job.
   void Offer(Job& job);
   bool IsWorthWaking(const Job& job) TCONV_REQUIRES(mutex_);
+  void WakeForFreeSlot();
+  void CountWoken(int workers) TCONV_REQUIRES(mutex_);
   // Returns when no worker is, or will be, inside of the job.
   void Withdraw(Job& job);
 
   void WorkerLoop();
-  // None when the pool ends.
+  // A task and a slot to do it with; none when the pool ends.
   TakenTask AwaitTask();
   TakenTask TakeTask() TCONV_REQUIRES(mutex_);
+  bool CanHelp() const { return has_jobs_.load() && slots_.free() > 0; }
   // Waits for a job without sleeping, for a moment.
   void LookOut() TCONV_REQUIRES(mutex_);
   // Waits for Offer() to wake this thread, which makes it one that looks again.
@@ -84,6 +95,7 @@ class WorkerPool {
   void ReturnScratch(Tensor scratch);
 
   const int threads_;
+  ComputeSlots slots_;
   std::vector<std::thread> workers_;
 
   Mutex mutex_;

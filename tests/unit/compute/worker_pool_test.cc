@@ -144,23 +144,105 @@ TEST(SharedWorkerPoolTest, ReturnsTheErrorOfAnotherThread) {
               StatusIs(StatusCode::kDataLoss));
 }
 
-TEST(SharedWorkerPoolTest, CallersDoNotWaitForWorkersThatAreBusyElsewhere) {
+TEST(SharedWorkerPoolTest, NoMoreTasksThanThreadsRunAtOnceHoweverManyCall) {
+  constexpr int kThreads = 3;
+  const auto pool = WorkerPool::Make(kThreads).value();
+  std::atomic<int> running = 0;
+  std::atomic<int> most = 0;
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 16; ++caller) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 20; ++round) {
+        EXPECT_THAT(pool->Run({.tasks = 10},
+                              [&](int64_t, std::byte*) {
+                                const int now = ++running;
+                                for (int seen = most; now > seen;) {
+                                  if (most.compare_exchange_weak(seen, now)) break;
+                                }
+                                std::this_thread::yield();
+                                --running;
+                                return OkStatus();
+                              }),
+                    IsOk());
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_LE(most, kThreads);
+}
+
+// A computation that takes all slots of its pool until it is told to end.
+class HugeRun {
+ public:
+  explicit HugeRun(WorkerPool& pool)
+      : all_slots_are_taken_(pool.threads()), thread_([this, &pool] { Run(pool); }) {
+    all_slots_are_taken_.wait();
+  }
+  ~HugeRun() {
+    may_end_ = true;
+    thread_.join();
+  }
+
+ private:
+  void Run(WorkerPool& pool) {
+    EXPECT_THAT(pool.Run({.tasks = 1 << 30},
+                         [&](int64_t i, std::byte*) {
+                           if (i < pool.threads()) all_slots_are_taken_.arrive_and_wait();
+                           std::this_thread::yield();
+                           return may_end_ ? absl::CancelledError() : OkStatus();
+                         }),
+                StatusIs(StatusCode::kCancelled));
+  }
+
+  std::atomic<bool> may_end_ = false;
+  std::latch all_slots_are_taken_;
+  std::thread thread_;
+};
+
+TEST_P(WorkerPoolTest, ASmallComputationFinishesWhileAHugeOneIsUnderWay) {
+  const HugeRun huge(*pool_);
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_THAT(pool_->Run({.tasks = 10}, [](int64_t, std::byte*) { return OkStatus(); }), IsOk());
+  }
+}
+
+TEST_P(WorkerPoolTest, HugeComputationsTakeTurns) {
+  const HugeRun first(*pool_);
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 3; ++caller) {
+    callers.emplace_back([&] {
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(3);
+      while (std::chrono::steady_clock::now() < end) {
+        EXPECT_THAT(pool_->Run({.tasks = 100},
+                               [](int64_t, std::byte*) {
+                                 std::this_thread::yield();
+                                 return OkStatus();
+                               }),
+                    IsOk());
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+TEST(SharedWorkerPoolTest, HelpersComeBackWhenASlotIsFreeAgain) {
   const auto pool = WorkerPool::Make(2).value();
-  std::latch all_are_busy(3);
-  std::latch may_end(1);
-  std::thread other_caller([&] {
-    EXPECT_THAT(pool->Run({.tasks = 2},
-                          [&](int64_t, std::byte*) {
-                            all_are_busy.count_down();
-                            may_end.wait();
+  auto slot = std::make_unique<ComputeSlot>(pool->slots());
+  slot->Take(Urgency::kPressing);
+  std::latch began(1);
+  std::latch both_are_running(2);
+  std::thread caller([&] {
+    EXPECT_THAT(pool->Run({.tasks = 3},
+                          [&](int64_t i, std::byte*) {
+                            if (i == 0) began.count_down();
+                            if (i > 0) both_are_running.arrive_and_wait();
                             return OkStatus();
                           }),
                 IsOk());
   });
-  all_are_busy.arrive_and_wait();
-  EXPECT_THAT(pool->Run({.tasks = 10}, [](int64_t, std::byte*) { return OkStatus(); }), IsOk());
-  may_end.count_down();
-  other_caller.join();
+  began.wait();
+  slot->Return();
+  caller.join();
 }
 
 // The threads that `work` runs on.
