@@ -18,9 +18,10 @@ namespace {
 // Calls for descriptions are short: a few threads answer them while all
 // handlers compute.
 constexpr int kReadThreads = 2;
-// Handlers that write to the store wait for the disk; some more than there are
-// processors keep these busy.
-constexpr int kSpareHandlers = 2;
+// Handlers that write to the store wait for the disk, and handlers of huge calls
+// for their turn beside smaller ones; some more than there are processors keep
+// these busy.
+constexpr int kSpareHandlers = 6;
 // Of an answer, for everything but its tensor.
 constexpr int64_t kAnswerOverheadBytes = 16 << 10;
 
@@ -66,7 +67,7 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   app->plans_ = std::make_unique<PlanCache>(*app->planner_, options.plan_cache_bytes);
   TCONV_ASSIGN_OR_RETURN(app->host_, LayerHost::Open(*app->store_, *app->plans_, options.host));
 
-  app->work_ = std::make_unique<AdmissionQueue>(options.admission);
+  app->work_ = std::make_unique<AdmissionQueue>(options.admission, &app->pool_->slots());
   AdmissionLimits reads = options.admission;
   reads.handler_threads = kReadThreads;
   app->reads_ = std::make_unique<AdmissionQueue>(reads);

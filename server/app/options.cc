@@ -96,6 +96,7 @@ class OptionAdder {
 // Values that the options hold in another type.
 struct RawValues {
   int64_t drain_seconds = 30;
+  int64_t batch_delay_us = 0;
   std::string log_format = "text";
 };
 
@@ -126,9 +127,14 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
 
   adder.BeginGroup("Limits of calls");
   adder.AddNumber("handler-threads", options.admission.handler_threads, 0, kMaxThreads,
-                  "Calls that run at once; 0: compute threads + 2");
+                  "Calls that are under way at once; 0: compute threads + 6");
   adder.AddNumber("max-queued-calls", options.admission.max_waiting_calls, 0, 1'000'000,
                   "Calls that wait beyond those that run, others are refused");
+  adder.AddNumber("max-batch", options.admission.max_batch, 1, 1024,
+                  "Calls of a layer that are computed together; 1: each alone");
+  adder.AddNumber("batch-delay-us", raw.batch_delay_us, 0, 10'000,
+                  "Most microseconds that a call waits for others to be computed with, while some "
+                  "are arriving");
   adder.AddSize("max-queued-bytes", options.admission.max_bytes, 1, kMaxBytes,
                 "Request bytes of all calls that wait or run, others are refused");
   adder.AddSize("max-message-bytes", options.grpc.max_message_bytes, 64 << 10,
@@ -199,6 +205,7 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return Status(StatusCode::kInvalidArgument, error.what());
   }
+  options.admission.batch_delay = std::chrono::microseconds(raw.batch_delay_us);
   options.drain_limit = std::chrono::seconds(raw.drain_seconds);
   options.log_format = raw.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   return options;

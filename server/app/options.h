@@ -23,7 +23,7 @@ struct ServerOptions {
   std::string strategy = "auto";  // or the only one that may compute
   int compute_threads = 0;        // 0: the processors that the process may use
   int64_t plan_cache_bytes = int64_t{1} << 30;
-  AdmissionLimits admission = {.handler_threads = 0};  // 0: compute threads + 2
+  AdmissionLimits admission = {.handler_threads = 0};  // 0: compute threads + 6
   HostLimits host;
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;

@@ -6,6 +6,7 @@ namespace tconv::server {
 namespace {
 
 constexpr char kFieldPayload[] = "tconv/field";
+constexpr char kRetryPayload[] = "tconv/retry-milliseconds";
 constexpr std::string_view kFieldSeparator = ": ";
 
 }  // namespace
@@ -32,6 +33,17 @@ Status InField(std::string_view parent, const Status& status) {
   const std::string field = FieldOf(status);
   if (field.empty()) return status;
   return InvalidField(fmt::format("{}.{}", parent, field), std::string_view(DescriptionOf(status)));
+}
+
+Status RetryAfter(std::chrono::milliseconds delay, Status status) {
+  status.SetPayload(kRetryPayload, absl::Cord(std::to_string(delay.count())));
+  return status;
+}
+
+std::optional<std::chrono::milliseconds> RetryDelayOf(const Status& status) {
+  const auto delay = status.GetPayload(kRetryPayload);
+  if (!delay.has_value()) return std::nullopt;
+  return std::chrono::milliseconds(std::stoll(std::string(*delay)));
 }
 
 }  // namespace tconv::server

@@ -6,6 +6,8 @@
 #include <absl/status/statusor.h>
 #include <fmt/format.h>
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +44,11 @@ std::string DescriptionOf(const Status& status);
 // Lets the path of an InvalidField() begin at the enclosing message: "x" in
 // "weights" becomes "weights.x". Passes every other status through.
 Status InField(std::string_view parent, const Status& status);
+
+// The same error, worth another try after `delay`.
+Status RetryAfter(std::chrono::milliseconds delay, Status status);
+// The delay that RetryAfter() named; nothing for every other status.
+std::optional<std::chrono::milliseconds> RetryDelayOf(const Status& status);
 
 }  // namespace tconv::server
 

@@ -25,7 +25,9 @@ class ComputeSlots {
  public:
   // `on_free` hears of slots that become free when a ComputeSlot is returned.
   ComputeSlots(int count, std::function<void()> on_free)
-      : free_(count), on_free_(std::move(on_free)) {}
+      : count_(count), free_(count), on_free_(std::move(on_free)) {}
+
+  int count() const { return count_; }
 
   // False when there is none, or when others wait.
   bool TryTake();
@@ -53,6 +55,7 @@ class ComputeSlots {
   void GiveToFirst() TCONV_REQUIRES(mutex_);
   void GiveFree() TCONV_REQUIRES(mutex_);
 
+  const int count_;
   std::atomic<int> free_;
   std::atomic<int> waiting_ = 0;   // entries of queue_
   std::atomic<int> pressing_ = 0;  // those that are pressing
@@ -64,8 +67,10 @@ class ComputeSlots {
 // The slot of one thread, which uses and destroys it, innermost first.
 class ComputeSlot {
  public:
-  // Without a slot yet. `slots` must outlive it.
-  explicit ComputeSlot(ComputeSlots& slots) : slots_(slots) {}
+  // Without a slot yet. `slots` must outlive it. `gives_way`: a thread that must
+  // not be held up keeps its slot until it returns it.
+  explicit ComputeSlot(ComputeSlots& slots, bool gives_way = true)
+      : slots_(slots), gives_way_(gives_way) {}
   ~ComputeSlot() { Return(); }
   ComputeSlot(const ComputeSlot&) = delete;
   ComputeSlot& operator=(const ComputeSlot&) = delete;
@@ -89,6 +94,7 @@ class ComputeSlot {
   void Hold();
 
   ComputeSlots& slots_;
+  const bool gives_way_;
   bool is_held_ = false;
   ComputeSlot* outer_ = nullptr;  // what the thread held before
   std::chrono::steady_clock::time_point pressed_since_{};

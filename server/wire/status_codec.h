@@ -8,7 +8,8 @@
 namespace tconv::server {
 
 // Codes and messages carry over. An InvalidField() also travels as
-// google.rpc.BadRequest inside the status details (grpc-status-details-bin).
+// google.rpc.BadRequest inside the status details (grpc-status-details-bin), and
+// the delay of a RetryAfter() as google.rpc.RetryInfo.
 grpc::Status ToGrpcStatus(const Status& status);
 
 }  // namespace tconv::server

@@ -55,5 +55,13 @@ TEST(StatusTest, TheMacrosPassErrorsOn) {
   EXPECT_THAT(Quarter(6), StatusIs(StatusCode::kInvalidArgument, "3 is odd"));
 }
 
+TEST(StatusTest, TellsTheDelayUntilAnotherTry) {
+  const Status busy(StatusCode::kResourceExhausted, "busy");
+  EXPECT_EQ(RetryDelayOf(busy), std::nullopt);
+  const Status later = RetryAfter(std::chrono::milliseconds(40), busy);
+  EXPECT_EQ(RetryDelayOf(later), std::chrono::milliseconds(40));
+  EXPECT_EQ(MessageOf(later), "busy");
+}
+
 }  // namespace
 }  // namespace tconv::server

@@ -36,6 +36,22 @@ TEST(StatusCodecTest, SendsTheFieldAsBadRequest) {
   EXPECT_EQ(bad_request.field_violations(0).description(), "expected 3, got 4");
 }
 
+TEST(StatusCodecTest, SendsTheDelayUntilAnotherTryAsRetryInfo) {
+  const grpc::Status status = ToGrpcStatus(
+      RetryAfter(std::chrono::milliseconds(1250), Status(StatusCode::kResourceExhausted, "busy")));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_message(), "busy");
+
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  EXPECT_EQ(details.message(), "busy");
+  google::rpc::RetryInfo retry_info;
+  ASSERT_EQ(details.details_size(), 1);
+  ASSERT_TRUE(details.details(0).UnpackTo(&retry_info));
+  EXPECT_EQ(retry_info.retry_delay().seconds(), 1);
+  EXPECT_EQ(retry_info.retry_delay().nanos(), 250'000'000);
+}
+
 TEST(StatusCodecTest, KeepsLongMessagesWithinTheMetadataOfACall) {
   std::string long_text;
   while (long_text.size() < 100'000) long_text += "\u00e9";  // two bytes each
