@@ -292,7 +292,7 @@ absl::Status WriteNpy(std::ostream& out, const Tensor& tensor, const TransferObs
   out << kMagic << '\x01' << '\x00' << static_cast<char>(header.size() & 0xff)
       << static_cast<char>(header.size() >> 8) << header;
 
-  const std::string& data = tensor.bytes();
+  const std::string_view data = tensor.bytes();
   for (size_t done = 0; done < data.size() && out;) {
     const size_t part = std::min(data.size() - done, kTransferBytes);
     out.write(data.data() + done, static_cast<std::streamsize>(part));

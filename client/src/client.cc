@@ -3,62 +3,9 @@
 #include <utility>
 
 namespace tconv {
-namespace {
-
-v1::Weights ToProto(Weights weights) {
-  v1::Weights proto;
-  *proto.mutable_kernel() = std::move(weights.kernel).proto();
-  if (weights.bias) *proto.mutable_bias() = std::move(*weights.bias).proto();
-  return proto;
-}
-
-Weights FromProto(v1::Weights proto) {
-  Weights weights;
-  weights.kernel = Tensor::FromProto(std::move(*proto.mutable_kernel()));
-  if (proto.has_bias()) weights.bias = Tensor::FromProto(std::move(*proto.mutable_bias()));
-  return weights;
-}
-
-// Keeps the field absent for an absent configuration, so that the server can
-// say what is missing.
-void SetDefinition(std::variant<v1::LayerConfig, KerasJson> definition,
-                   v1::CreateRequest& request) {
-  if (auto* config = std::get_if<v1::LayerConfig>(&definition)) {
-    *request.mutable_config() = std::move(*config);
-  } else {
-    request.set_keras_json(std::move(std::get<KerasJson>(definition).text));
-  }
-}
-
-v1::ForwardRequest MakeForwardRequest(const std::string& name, Tensor input,
-                                      const ForwardOptions& options) {
-  v1::ForwardRequest request;
-  request.set_name(name);
-  *request.mutable_input() = std::move(input).proto();
-  request.set_compute_losses(options.compute_losses);
-  return request;
-}
-
-absl::StatusOr<ForwardResult> ToResult(absl::StatusOr<v1::ForwardResponse> response) {
-  if (!response.ok()) return std::move(response).status();
-  return ForwardResult{
-      .output = Tensor::FromProto(std::move(*response->mutable_output())),
-      .weights_version = response->weights_version(),
-      .losses = {response->losses().begin(), response->losses().end()},
-  };
-}
-
-}  // namespace
 
 absl::StatusOr<v1::Layer> Client::Create(NewLayer layer, const CallOptions& options) const {
-  v1::CreateRequest request;
-  request.set_name(std::move(layer.name));
-  SetDefinition(std::move(layer.definition), request);
-  request.mutable_input_shape()->Assign(layer.input_shape.begin(), layer.input_shape.end());
-  if (layer.weights) *request.mutable_weights() = ToProto(*std::move(layer.weights));
-  auto response = connection_->Create(request, options);
-  if (!response.ok()) return response.status();
-  return std::move(*response->mutable_layer());
+  return connection_->Create(layer, options);
 }
 
 absl::StatusOr<v1::Layer> Client::Build(const std::string& name, const Shape& input_shape,
@@ -74,45 +21,37 @@ absl::StatusOr<v1::Layer> Client::Build(const std::string& name, const Shape& in
 absl::StatusOr<int64_t> Client::SetWeights(const std::string& name, Weights weights,
                                            std::optional<int64_t> if_version,
                                            const CallOptions& options) const {
-  v1::SetWeightsRequest request;
-  request.set_name(name);
-  *request.mutable_weights() = ToProto(std::move(weights));
-  if (if_version) request.set_if_version(*if_version);
-  const auto response = connection_->SetWeights(request, options);
-  if (!response.ok()) return response.status();
-  return response->weights_version();
+  return connection_->SetWeights(name, {.weights = std::move(weights), .if_version = if_version},
+                                 options);
 }
 
 absl::StatusOr<VersionedWeights> Client::GetWeights(const std::string& name,
                                                     const CallOptions& options) const {
-  v1::GetWeightsRequest request;
-  request.set_name(name);
-  auto response = connection_->GetWeights(request, options);
-  if (!response.ok()) return response.status();
-  return VersionedWeights{.weights = FromProto(std::move(*response->mutable_weights())),
-                          .version = response->weights_version()};
+  return connection_->GetWeights(name, options);
 }
 
-absl::StatusOr<ForwardResult> Client::Forward(const std::string& name, Tensor input,
+absl::StatusOr<ForwardResult> Client::Forward(const std::string& name, const Tensor& input,
                                               const ForwardOptions& options) const {
-  return ToResult(
-      connection_->Forward(MakeForwardRequest(name, std::move(input), options), options.call));
+  return connection_->Forward(name, input, options);
 }
 
-void Client::ForwardAsync(const std::string& name, Tensor input, const ForwardOptions& options,
-                          ForwardCallback done) const {
-  connection_->ForwardAsync(MakeForwardRequest(name, std::move(input), options), options.call,
-                            [done = std::move(done)](absl::StatusOr<v1::ForwardResponse> response) {
-                              done(ToResult(std::move(response)));
-                            });
+absl::StatusOr<ForwardStreamResult> Client::ForwardStream(
+    const std::string& name, const InputStream& input, const OutputStream& output,
+    const ForwardStreamOptions& options) const {
+  return connection_->ForwardStream(name, input, output, options);
+}
+
+void Client::ForwardAsync(const std::string& name, const Tensor& input,
+                          const ForwardOptions& options, ForwardCallback done) const {
+  connection_->ForwardAsync(name, input, options, std::move(done));
 }
 
 std::future<absl::StatusOr<ForwardResult>> Client::ForwardAsync(
-    const std::string& name, Tensor input, const ForwardOptions& options) const {
+    const std::string& name, const Tensor& input, const ForwardOptions& options) const {
   // Shared, because std::function asks for a copyable callback.
   auto promise = std::make_shared<std::promise<absl::StatusOr<ForwardResult>>>();
   auto future = promise->get_future();
-  ForwardAsync(name, std::move(input), options, [promise](absl::StatusOr<ForwardResult> result) {
+  ForwardAsync(name, input, options, [promise](absl::StatusOr<ForwardResult> result) {
     promise->set_value(std::move(result));
   });
   return future;

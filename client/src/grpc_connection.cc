@@ -1,198 +1,220 @@
 #include <absl/strings/str_cat.h>
-#include <grpc/health/v1/health.grpc.pb.h>
-#include <grpcpp/client_context.h>
+#include <grpc/health/v1/health.pb.h>
 #include <grpcpp/create_channel.h>
 #include <tconv/connection.h>
-#include <tconv/v1/transposed_conv.grpc.pb.h>
 
 #include <algorithm>
 #include <chrono>
 #include <climits>
 #include <mutex>
+#include <optional>
 #include <utility>
 
-#include "client/src/callback_thread.h"
-#include "client/src/grpc_status.h"
+#include "client/src/completion.h"
+#include "client/src/forward_stream.h"
+#include "client/src/unary_call.h"
+#include "client/src/weights_stream.h"
+#include "client/src/wire.h"
 
 namespace tconv {
 namespace {
 
-using Health = grpc::health::v1::Health;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
 using HealthCheckResponse = grpc::health::v1::HealthCheckResponse;
-using Service = v1::TransposedConvService;
 
 constexpr std::chrono::hours kYear(365 * 24);
+constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
 
-// What one call owns while it runs. Cancelling waits for nothing and may come
-// from any thread, before, during and after the call.
-struct CallState {
-  explicit CallState(std::stop_token cancellation)
-      : on_stop(std::move(cancellation), CancelContext{context}) {}
+std::string MethodPath(const char* method) {
+  return absl::StrCat("/tconv.v1.TransposedConvService/", method);
+}
 
-  // Holds the context while it cancels, because the call may end meanwhile and
-  // even destroy its state from inside TryCancel().
-  struct CancelContext {
-    std::weak_ptr<grpc::ClientContext> context;
-    void operator()() const {
-      if (const auto live = context.lock()) live->TryCancel();
-    }
-  };
+// What start(queue, done) hands to `done`, awaited on this thread alone: no other
+// one has to be woken up.
+template <typename Result, typename Start>
+absl::StatusOr<Result> Await(Start start) {
+  std::optional<absl::StatusOr<Result>> result;
+  grpc::CompletionQueue queue;
+  start(queue, [&result](absl::StatusOr<Result> answer) { result = std::move(answer); });
+  while (!result) Completion::HandleNext(queue);
+  return *std::move(result);
+}
 
-  const std::shared_ptr<grpc::ClientContext> context = std::make_shared<grpc::ClientContext>();
-  std::stop_callback<CancelContext> on_stop;
-};
-
-// protobuf sizes are ints; gRPC calls a larger message an internal error.
-absl::Status CheckSize(const google::protobuf::Message& request) {
-  const size_t bytes = request.ByteSizeLong();
-  if (bytes <= INT_MAX) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "request: expected less than 2 GiB, the limit of a message, got ", bytes, " bytes"));
+bool IsStreamed(Transfer transfer, size_t bytes) {
+  if (transfer == Transfer::kAutomatic) return bytes >= kStreamedBytes;
+  return transfer == Transfer::kStream;
 }
 
 class GrpcConnection final : public Connection {
  public:
   GrpcConnection(std::shared_ptr<grpc::Channel> channel, std::string target,
                  const ClientOptions& options)
-      : channel_(std::move(channel)),
-        target_(std::move(target)),
-        timeout_(options.timeout),
-        service_(Service::NewStub(channel_)),
-        health_(Health::NewStub(channel_)) {}
+      : endpoint_(std::make_shared<const Endpoint>(std::move(channel), std::move(target), options)),
+        timeout_(options.timeout) {}
 
-  absl::StatusOr<v1::CreateResponse> Create(const v1::CreateRequest& request,
-                                            const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::Create, request, options);
+  absl::StatusOr<v1::Layer> Create(const NewLayer& layer, const CallOptions& options) override {
+    auto response = CallWith<v1::CreateResponse>(
+        Terms(MethodPath("Create"), Repeatable::kIfItNeverLeft, options), EncodeCreate(layer));
+    if (!response.ok()) return response.status();
+    return std::move(*response->mutable_layer());
   }
+
+  absl::StatusOr<int64_t> SetWeights(const std::string& name, const NewWeights& weights,
+                                     const CallOptions& options) override {
+    const Repeatable repeatable =
+        weights.if_version ? Repeatable::kAlways : Repeatable::kIfItNeverLeft;
+    const auto& [kernel, bias] = weights.weights;
+    const size_t bytes = kernel.bytes().size() + (bias ? bias->bytes().size() : 0);
+    if (IsStreamed(Transfer::kAutomatic, bytes)) {
+      return Await<int64_t>([&](grpc::CompletionQueue& queue, auto done) {
+        StartSetWeightsStream(endpoint_, Terms(MethodPath("SetWeightsStream"), repeatable, options),
+                              name, weights, queue, std::move(done));
+      });
+    }
+    const auto response = CallWith<v1::SetWeightsResponse>(
+        Terms(MethodPath("SetWeights"), repeatable, options), EncodeSetWeights(name, weights));
+    if (!response.ok()) return response.status();
+    return response->weights_version();
+  }
+
+  // Always as a stream: nobody knows the size of the weights beforehand.
+  absl::StatusOr<VersionedWeights> GetWeights(const std::string& name,
+                                              const CallOptions& options) override {
+    return Await<VersionedWeights>([&](grpc::CompletionQueue& queue, auto done) {
+      StartGetWeightsStream(endpoint_,
+                            Terms(MethodPath("GetWeightsStream"), Repeatable::kAlways, options),
+                            name, queue, std::move(done));
+    });
+  }
+
+  absl::StatusOr<ForwardResult> Forward(const std::string& name, const Tensor& input,
+                                        const ForwardOptions& options) override {
+    return Await<ForwardResult>([&](grpc::CompletionQueue& queue, auto done) {
+      StartForward(name, input, options, queue, std::move(done));
+    });
+  }
+
+  void ForwardAsync(const std::string& name, const Tensor& input, const ForwardOptions& options,
+                    ForwardCallback done) override {
+    // The call keeps the thread.
+    const std::shared_ptr<CompletionThread> thread = completion_thread();
+    StartForward(name, input, options, thread->queue(),
+                 [thread, done = std::move(done)](absl::StatusOr<ForwardResult> result) {
+                   done(std::move(result));
+                 });
+  }
+
+  absl::StatusOr<ForwardStreamResult> ForwardStream(const std::string& name,
+                                                    const InputStream& input,
+                                                    const OutputStream& output,
+                                                    const ForwardStreamOptions& options) override {
+    return Await<ForwardStreamResult>([&](grpc::CompletionQueue& queue, auto done) {
+      StartForwardStream(endpoint_,
+                         Terms(MethodPath("ForwardStream"), Repeatable::kNever, options.call), name,
+                         input, output, options.compute_losses, queue, std::move(done));
+    });
+  }
+
   absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
                                           const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::Build, request, options);
-  }
-  absl::StatusOr<v1::SetWeightsResponse> SetWeights(const v1::SetWeightsRequest& request,
-                                                    const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::SetWeights, request, options);
-  }
-  absl::StatusOr<v1::GetWeightsResponse> GetWeights(const v1::GetWeightsRequest& request,
-                                                    const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::GetWeights, request, options);
-  }
-  absl::StatusOr<v1::ForwardResponse> Forward(const v1::ForwardRequest& request,
-                                              const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::Forward, request, options);
+    return CallWith<v1::BuildResponse>(
+        Terms(MethodPath("Build"), Repeatable::kIfItNeverLeft, options), codec::Encode(request));
   }
   absl::StatusOr<v1::ComputeOutputShapeResponse> ComputeOutputShape(
       const v1::ComputeOutputShapeRequest& request, const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::ComputeOutputShape, request, options);
+    return CallWith<v1::ComputeOutputShapeResponse>(
+        Terms(MethodPath("ComputeOutputShape"), Repeatable::kAlways, options),
+        codec::Encode(request));
   }
   absl::StatusOr<v1::GetResponse> Get(const v1::GetRequest& request,
                                       const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::Get, request, options);
+    return CallWith<v1::GetResponse>(Terms(MethodPath("Get"), Repeatable::kAlways, options),
+                                     codec::Encode(request));
   }
   absl::StatusOr<v1::ListResponse> List(const v1::ListRequest& request,
                                         const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::List, request, options);
+    return CallWith<v1::ListResponse>(Terms(MethodPath("List"), Repeatable::kAlways, options),
+                                      codec::Encode(request));
   }
   absl::StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request,
                                             const CallOptions& options) override {
-    return Call(*service_, &Service::StubInterface::Delete, request, options);
-  }
-
-  void ForwardAsync(v1::ForwardRequest request, const CallOptions& options,
-                    ForwardCallback done) override {
-    if (absl::Status status = CheckSize(request); !status.ok()) return done(std::move(status));
-    auto call = std::make_unique<AsyncForward>(*this, options.cancellation, std::move(done));
-    SetDeadline(options, *call->state.context);
-    CallbackThread& thread = callback_thread();
-    call->reader = service_->AsyncForward(call->state.context.get(), request, thread.queue());
-    // From here on the thread owns the call.
-    AsyncForward* const started = call.release();
-    started->reader->Finish(&started->response, &started->status, started);
+    return CallWith<v1::DeleteResponse>(
+        Terms(MethodPath("Delete"), Repeatable::kIfItNeverLeft, options), codec::Encode(request));
   }
 
   absl::Status CheckHealth(const std::string& service, const CallOptions& options) override {
     grpc::health::v1::HealthCheckRequest request;
     request.set_service(service);
-    const auto response = Call(*health_, &Health::StubInterface::Check, request, options);
+    const auto response = CallWith<HealthCheckResponse>(
+        Terms(kHealthCheck, Repeatable::kAlways, options), codec::Encode(request));
     if (!response.ok()) return response.status();
     if (response->status() == HealthCheckResponse::SERVING) return absl::OkStatus();
     return absl::UnavailableError(
-        absl::StrCat(target_, " answers, but is not serving: ",
+        absl::StrCat(endpoint_->target, " answers, but is not serving: ",
                      HealthCheckResponse::ServingStatus_Name(response->status())));
   }
 
  private:
-  struct AsyncForward final : CallbackThread::Call {
-    AsyncForward(const GrpcConnection& connection, std::stop_token cancellation,
-                 ForwardCallback callback)
-        : channel(connection.channel_),
-          target(connection.target_),
-          state(std::move(cancellation)),
-          done(std::move(callback)) {}
-
-    void End() override {
-      if (!status.ok()) return done(Explain(status, *channel, target));
-      done(std::move(response));
-    }
-
-    const std::shared_ptr<grpc::Channel> channel;
-    const std::string target;
-    CallState state;
-    const ForwardCallback done;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<v1::ForwardResponse>> reader;
-    v1::ForwardResponse response;
-    grpc::Status status;
-  };
-
-  // Started by the first asynchronous call.
-  CallbackThread& callback_thread() {
-    std::call_once(callback_thread_once_,
-                   [this] { callback_thread_ = std::make_unique<CallbackThread>(); });
-    return *callback_thread_;
+  CallTerms Terms(std::string method, Repeatable repeatable, const CallOptions& options) const {
+    CallTerms terms{.method = std::move(method),
+                    .repeatable = repeatable,
+                    .deadline = system_clock::time_point::max(),
+                    .cancellation = options.cancellation};
+    // A year stands for every longer time, which might not fit the clock.
+    const auto timeout = std::min<milliseconds>(options.timeout.value_or(timeout_), kYear);
+    if (timeout.count() != 0) terms.deadline = system_clock::now() + timeout;
+    return terms;
   }
 
-  template <typename Stub, typename Interface, typename Request, typename Response>
-  absl::StatusOr<Response> Call(Stub& stub,
-                                grpc::Status (Interface::*rpc)(grpc::ClientContext*, const Request&,
-                                                               Response*),
-                                const Request& request, const CallOptions& options) {
-    if (absl::Status status = CheckSize(request); !status.ok()) return status;
-    const CallState call(options.cancellation);
-    SetDeadline(options, *call.context);
+  // A call of messages without tensors in the answer.
+  template <typename Response>
+  absl::StatusOr<Response> CallWith(CallTerms terms, absl::StatusOr<grpc::ByteBuffer> request) {
+    if (!request.ok()) return request.status();
+    auto answer = Await<UnaryAnswer>([&](grpc::CompletionQueue& queue, auto done) {
+      StartUnaryCall(endpoint_, std::move(terms), *std::move(request), queue, std::move(done));
+    });
+    if (!answer.ok()) return answer.status();
     Response response;
-    const grpc::Status status = (stub.*rpc)(call.context.get(), request, &response);
-    if (!status.ok()) return Explain(status, *channel_, target_);
+    const auto received = ParseAnswer(&answer->message, &response);
+    if (!received.ok()) return received.status();
     return response;
   }
 
-  void SetDeadline(const CallOptions& options, grpc::ClientContext& context) const {
-    // A year stands for every longer time, which might not fit the clock.
-    const std::chrono::milliseconds timeout =
-        std::min<std::chrono::milliseconds>(options.timeout.value_or(timeout_), kYear);
-    if (timeout.count() != 0) context.set_deadline(std::chrono::system_clock::now() + timeout);
+  void StartForward(const std::string& name, const Tensor& input, const ForwardOptions& options,
+                    grpc::CompletionQueue& queue, ForwardCallback done) {
+    if (IsStreamed(options.transfer, input.bytes().size())) {
+      return StartForwardStream(
+          endpoint_, Terms(MethodPath("ForwardStream"), Repeatable::kAlways, options.call),
+          formats_, name, input, options.compute_losses, queue, std::move(done));
+    }
+    auto request = EncodeForward(name, input, options.compute_losses);
+    if (!request.ok()) return done(request.status());
+    StartUnaryCall(
+        endpoint_, Terms(MethodPath("Forward"), Repeatable::kAlways, options.call),
+        *std::move(request), queue,
+        [memory = endpoint_->memory, done = std::move(done)](absl::StatusOr<UnaryAnswer> answer) {
+          if (!answer.ok()) return done(answer.status());
+          done(DecodeForward(*std::move(answer), *memory));
+        });
   }
 
-  // gRPC describes each address it tried; the name that the user gave says more.
-  static absl::Status Explain(const grpc::Status& status, grpc::Channel& channel,
-                              const std::string& target) {
-    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/false);
-    const bool unconnected =
-        state == GRPC_CHANNEL_CONNECTING || state == GRPC_CHANNEL_TRANSIENT_FAILURE;
-    const bool unanswered = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-                            status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-    absl::Status result = ToAbslStatus(status);
-    if (!unconnected || !unanswered) return result;
-    return absl::Status(result.code(),
-                        absl::StrCat("cannot reach ", target, ": ", status.error_message()));
+  // Started by the first asynchronous call.
+  std::shared_ptr<CompletionThread> completion_thread() {
+    std::call_once(thread_once_, [this] { thread_ = std::make_shared<CompletionThread>(); });
+    return thread_;
   }
 
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::string target_;
-  const std::chrono::milliseconds timeout_;
-  const std::unique_ptr<Service::Stub> service_;
-  const std::unique_ptr<Health::Stub> health_;
-  std::once_flag callback_thread_once_;
-  std::unique_ptr<CallbackThread> callback_thread_;
+  const std::shared_ptr<const Endpoint> endpoint_;
+  const milliseconds timeout_;
+  const std::shared_ptr<DataFormats> formats_ = std::make_shared<DataFormats>();
+  std::once_flag thread_once_;
+  std::shared_ptr<CompletionThread> thread_;
 };
+
+int Milliseconds(milliseconds time) {
+  return static_cast<int>(std::clamp<milliseconds::rep>(time.count(), 1, INT_MAX));
+}
 
 }  // namespace
 
@@ -200,6 +222,10 @@ std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptio
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(options.keepalive_timeout));
+  // Else gRPC stops asking while nothing but questions is sent.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   auto credentials = options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
   return std::make_shared<GrpcConnection>(grpc::CreateCustomChannel(target, credentials, arguments),
                                           target, options);

@@ -2,6 +2,11 @@
 #include <absl/strings/str_join.h>
 #include <tconv/tensor.h>
 
+#include <algorithm>
+#include <cstdint>
+
+#include "client/src/memory_pool.h"
+
 namespace tconv {
 
 size_t ElementSize(v1::DataType dtype) {
@@ -59,28 +64,56 @@ absl::StatusOr<int64_t> ElementCount(std::span<const int64_t> shape) {
   return count;
 }
 
-absl::StatusOr<Tensor> Tensor::FromBytes(v1::DataType dtype, Shape shape, std::string bytes) {
-  const size_t element_size = ElementSize(dtype);
+absl::StatusOr<size_t> SizeInBytes(const TensorInfo& info) {
+  const size_t element_size = ElementSize(info.dtype);
   if (element_size == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "dtype: expected float32, float64, float16 or bfloat16, got ", DataTypeName(dtype)));
+        "dtype: expected float32, float64, float16 or bfloat16, got ", DataTypeName(info.dtype)));
   }
-  const absl::StatusOr<int64_t> count = ElementCount(shape);
+  const absl::StatusOr<int64_t> count = ElementCount(info.shape);
   if (!count.ok()) return count.status();
-  if (bytes.size() % element_size != 0 ||
-      bytes.size() / element_size != static_cast<size_t>(*count)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data: expected ", *count, " elements of ", element_size,
-                     " bytes for the shape ", ToString(shape), ", got ", bytes.size(), " bytes"));
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(*count, element_size, &bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("shape: expected at most 2^63 - 1 bytes, got ",
+                                                   ToString(info.shape), " of ",
+                                                   DataTypeName(info.dtype)));
   }
-  v1::Tensor proto;
-  proto.set_dtype(dtype);
-  proto.mutable_shape()->Assign(shape.begin(), shape.end());
-  proto.set_data(std::move(bytes));
-  return Tensor(std::move(proto));
+  return static_cast<size_t>(bytes);
 }
 
-Tensor Tensor::FromProto(v1::Tensor proto) { return Tensor(std::move(proto)); }
+absl::StatusOr<Tensor> Tensor::FromMemory(v1::DataType dtype, Shape shape,
+                                          std::span<const std::byte> bytes,
+                                          std::shared_ptr<const void> owner) {
+  Tensor tensor;
+  tensor.info_ = {dtype, std::move(shape)};
+  const absl::StatusOr<size_t> expected = SizeInBytes(tensor.info_);
+  if (!expected.ok()) return expected.status();
+  const size_t element_size = ElementSize(dtype);
+  if (bytes.size() != *expected) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data: expected ", *expected / element_size, " elements of ", element_size,
+        " bytes for the shape ", ToString(tensor.shape()), ", got ", bytes.size(), " bytes"));
+  }
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % element_size != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data: expected an address that is a multiple of ", element_size, " bytes"));
+  }
+  tensor.bytes_ = bytes;
+  tensor.owner_ = std::move(owner);
+  return tensor;
+}
+
+absl::StatusOr<Tensor> Tensor::FromBytes(v1::DataType dtype, Shape shape, std::string bytes) {
+  const auto owner = std::make_shared<const std::string>(std::move(bytes));
+  return FromMemory(dtype, std::move(shape), std::as_bytes(std::span<const char>(*owner)), owner);
+}
+
+absl::StatusOr<Tensor> Tensor::CopyOf(TensorInfo info, std::span<const std::byte> bytes) {
+  const absl::StatusOr<std::shared_ptr<std::byte>> memory = AllocateMemory(bytes.size());
+  if (!memory.ok()) return memory.status();
+  std::copy(bytes.begin(), bytes.end(), memory->get());
+  return FromMemory(info.dtype, std::move(info.shape), {memory->get(), bytes.size()}, *memory);
+}
 
 absl::Status Tensor::CheckDtype(v1::DataType expected) const {
   if (dtype() == expected) return absl::OkStatus();

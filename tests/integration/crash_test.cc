@@ -128,8 +128,8 @@ class Writer {
       EXPECT_THAT(answer, StatusIs(absl::StatusCode::kNotFound));
       return std::nullopt;
     }
-    return StoredWeights{answer->version, answer->weights.kernel.bytes(),
-                         answer->weights.bias->bytes()};
+    return StoredWeights{answer->version, std::string(answer->weights.kernel.bytes()),
+                         std::string(answer->weights.bias->bytes())};
   }
 
   const std::string prefix_;

@@ -58,7 +58,12 @@ class HostileTest : public ::testing::Test {
   }
 
   absl::Status ForwardProto(const v1::Tensor& input) {
-    return client_.Forward("up", Tensor::FromProto(input)).status();
+    v1::ForwardRequest request;
+    request.set_name("up");
+    *request.mutable_input() = input;
+    const grpc::Status status =
+        RawUnaryCall(channel_, Path("Forward"), request.SerializeAsString());
+    return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
   }
 
   const std::unique_ptr<TestServer> server_ = TestServer::Start();

@@ -3,6 +3,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <tconv/calls.h>
 #include <tconv/connection.h>
 #include <tconv/options.h>
 #include <tconv/tensor.h>
@@ -15,75 +16,20 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
+#include <utility>
 #include <vector>
 
 namespace tconv {
 
-// Weights in the order and layout of Keras' get_weights().
-struct Weights {
-  // [kernel_size..., filters, channels of the input], whatever the data format.
-  Tensor kernel = {};
-  // [filters]; present exactly when the layer uses a bias.
-  std::optional<Tensor> bias = {};
-};
-
-// Weights as the server holds them.
-struct VersionedWeights {
-  // In the variable dtype of the layer's policy.
-  Weights weights = {};
-  // 1 after building, and one more after every SetWeights.
-  int64_t version = 0;
-};
-
-// The JSON text of layer.get_config(), of
-// keras.saving.serialize_keras_object(layer), or of one layer out of the
-// config.json in a .keras file; Keras 2 or 3.
-struct KerasJson {
-  std::string text = {};
-};
-
-// What Create makes.
-struct NewLayer {
-  // Name on the server, its address in every other call: at most 255 bytes
-  // without "/". Empty: the name in the definition, else one generated as Keras
-  // does, "conv2d_transpose", "conv2d_transpose_1", ...
-  std::string name = {};
-  // What the layer is, in one of two forms. Required.
-  std::variant<v1::LayerConfig, KerasJson> definition = {};
-  // Builds the layer for inputs of this shape in its data format:
-  // [batch, spatial..., channels] or [batch, channels, spatial...], -1 where
-  // unknown, the channels known. Empty: not built, unless there are weights.
-  Shape input_shape = {};
-  // Instead of the initializers'; they build the layer as well.
-  std::optional<Weights> weights = {};
-};
-
-// Settings of Forward.
-struct ForwardOptions {
-  // Whether to evaluate the regularizers of the layer.
-  bool compute_losses = false;
-  CallOptions call = {};
-};
-
-// The answer of Forward.
-struct ForwardResult {
-  // In the data format of the layer and the compute dtype of its policy.
-  Tensor output = {};
-  // The version of the weights that were used.
-  int64_t weights_version = 0;
-  // When asked for: the terms of layer.losses in Keras' order.
-  std::vector<v1::Loss> losses = {};
-};
-
 // Layers by name. Every function is one call of tconv.v1.TransposedConvService;
 // the .proto documents its errors, and Connection those of every call. All of
-// them return when the answer is there, except ForwardAsync. Arguments that a
-// function takes by value are moved into the request: std::move() large tensors.
+// them return when the answer is there, except ForwardAsync. Tensors are sent
+// from where they are and arrive where they stay; large ones travel as streams
+// by themselves. RetryPolicy tells which calls are repeated.
 // Thread-safe; a copy shares the connection.
 class Client {
  public:
-  using ForwardCallback = std::function<void(absl::StatusOr<ForwardResult>)>;
+  using ForwardCallback = Connection::ForwardCallback;
 
   // A client of the server at `target`, as tconv::Connect() describes it.
   explicit Client(const std::string& target, const ClientOptions& options = {})
@@ -109,7 +55,7 @@ class Client {
                                      std::optional<int64_t> if_version = std::nullopt,
                                      const CallOptions& options = {}) const;
 
-  // The weights bit for bit. FAILED_PRECONDITION: not built.
+  // The weights bit for bit, of any size. FAILED_PRECONDITION: not built.
   absl::StatusOr<VersionedWeights> GetWeights(const std::string& name,
                                               const CallOptions& options = {}) const;
 
@@ -117,16 +63,26 @@ class Client {
   // is [batch, spatial..., channels] or [batch, channels, spatial...] by the
   // data format of the layer, of any batch and spatial extents.
   // FAILED_PRECONDITION: the layer has no weights.
-  absl::StatusOr<ForwardResult> Forward(const std::string& name, Tensor input,
+  absl::StatusOr<ForwardResult> Forward(const std::string& name, const Tensor& input,
                                         const ForwardOptions& options = {}) const;
 
-  // The same without waiting; many may be in flight. `done` is called exactly
+  // Forward for tensors larger than memory, in stream order: reads the input as
+  // fast as it is taken and hands on the output as it comes, both on this
+  // thread, and in turns. The output is complete, and what it should be, only
+  // when the result is OK. DATA_LOSS: it is not what the server has sent.
+  absl::StatusOr<ForwardStreamResult> ForwardStream(const std::string& name,
+                                                    const InputStream& input,
+                                                    const OutputStream& output,
+                                                    const ForwardStreamOptions& options = {}) const;
+
+  // Forward without waiting; many may be in flight. `done` is called exactly
   // once, see Connection::ForwardAsync; the client need not outlive the call.
-  void ForwardAsync(const std::string& name, Tensor input, const ForwardOptions& options,
+  void ForwardAsync(const std::string& name, const Tensor& input, const ForwardOptions& options,
                     ForwardCallback done) const;
 
   // The same as a future. Its destructor does not wait for the answer.
-  std::future<absl::StatusOr<ForwardResult>> ForwardAsync(const std::string& name, Tensor input,
+  std::future<absl::StatusOr<ForwardResult>> ForwardAsync(const std::string& name,
+                                                          const Tensor& input,
                                                           const ForwardOptions& options = {}) const;
 
   // The shape of Forward's output, -1 where that of the input is. Works for

@@ -4,6 +4,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <grpcpp/channel.h>
+#include <tconv/calls.h>
 #include <tconv/options.h>
 #include <tconv/v1/transposed_conv.pb.h>
 
@@ -19,25 +20,32 @@ namespace tconv {
 //   UNAVAILABLE         the server cannot be reached, or is shutting down
 //   DEADLINE_EXCEEDED   the timeout is over
 //   CANCELLED           CallOptions::cancellation was triggered
-//   RESOURCE_EXHAUSTED  the request is beyond the 2 GiB of a protobuf message
+//   RESOURCE_EXHAUSTED  a message beyond the 2 GiB of protobuf, or no memory
+//   DATA_LOSS           what arrived as a stream is not what was sent
+//   INTERNAL            the server's answer is not one
 // FieldViolations() below tells which fields an INVALID_ARGUMENT is about.
 // Thread-safe: any number of calls from any threads at once.
 class Connection {
  public:
-  using ForwardCallback = std::function<void(absl::StatusOr<v1::ForwardResponse>)>;
+  using ForwardCallback = std::function<void(absl::StatusOr<ForwardResult>)>;
 
   virtual ~Connection() = default;
 
-  virtual absl::StatusOr<v1::CreateResponse> Create(const v1::CreateRequest& request,
-                                                    const CallOptions& options) = 0;
+  // The calls that carry tensors speak in values of the client, those without in
+  // messages of the protocol. Client documents the former.
+  virtual absl::StatusOr<v1::Layer> Create(const NewLayer& layer, const CallOptions& options) = 0;
+  virtual absl::StatusOr<int64_t> SetWeights(const std::string& name, const NewWeights& weights,
+                                             const CallOptions& options) = 0;
+  virtual absl::StatusOr<VersionedWeights> GetWeights(const std::string& name,
+                                                      const CallOptions& options) = 0;
+  virtual absl::StatusOr<ForwardResult> Forward(const std::string& name, const Tensor& input,
+                                                const ForwardOptions& options) = 0;
+  virtual absl::StatusOr<ForwardStreamResult> ForwardStream(
+      const std::string& name, const InputStream& input, const OutputStream& output,
+      const ForwardStreamOptions& options) = 0;
+
   virtual absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
                                                   const CallOptions& options) = 0;
-  virtual absl::StatusOr<v1::SetWeightsResponse> SetWeights(const v1::SetWeightsRequest& request,
-                                                            const CallOptions& options) = 0;
-  virtual absl::StatusOr<v1::GetWeightsResponse> GetWeights(const v1::GetWeightsRequest& request,
-                                                            const CallOptions& options) = 0;
-  virtual absl::StatusOr<v1::ForwardResponse> Forward(const v1::ForwardRequest& request,
-                                                      const CallOptions& options) = 0;
   virtual absl::StatusOr<v1::ComputeOutputShapeResponse> ComputeOutputShape(
       const v1::ComputeOutputShapeRequest& request, const CallOptions& options) = 0;
   virtual absl::StatusOr<v1::GetResponse> Get(const v1::GetRequest& request,
@@ -50,8 +58,8 @@ class Connection {
   // Returns at once and calls `done` exactly once, with the answer or the error:
   // on a thread of the connection, which must not be held up, or on this one
   // before the function returns. The connection need not outlive the call.
-  virtual void ForwardAsync(v1::ForwardRequest request, const CallOptions& options,
-                            ForwardCallback done) = 0;
+  virtual void ForwardAsync(const std::string& name, const Tensor& input,
+                            const ForwardOptions& options, ForwardCallback done) = 0;
 
   // Asks the standard health service about `service`; empty: the whole server.
   // OK: it serves. UNAVAILABLE: it does not, or cannot be reached.
@@ -65,8 +73,8 @@ class Connection {
 std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptions& options = {});
 
 // The same on a channel of the caller's, with its credentials, interceptors and
-// limits; ClientOptions::credentials is not used. The default receive limit of
-// gRPC is 4 MiB: see grpc::ChannelArguments::SetMaxReceiveMessageSize().
+// limits; the credentials and keepalive times of ClientOptions are not used. The default receive
+// limit of gRPC is 4 MiB: see grpc::ChannelArguments::SetMaxReceiveMessageSize().
 std::shared_ptr<Connection> ConnectOver(std::shared_ptr<grpc::Channel> channel,
                                         const ClientOptions& options = {});
 

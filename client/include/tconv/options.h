@@ -1,23 +1,55 @@
-// How a client connects and how long it waits.
+// How a client connects, how long it waits, and when it tries again.
 #pragma once
 
 #include <grpcpp/security/credentials.h>
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stop_token>
 
 namespace tconv {
 
+// Whether a call that failed with UNAVAILABLE, the one code that says the server
+// may answer a little later, is made again. Other errors are never retried.
+//
+// By themselves are repeated: the calls that only read (Forward, GetWeights,
+// Get, List, ComputeOutputShape, CheckHealth), and SetWeights with `if_version`,
+// which cannot act twice; if its first answer got lost, the second one is
+// ABORTED. The others (Create, Build, Delete, SetWeights without a version) are
+// repeated only when they have certainly not left this process, because no
+// connection could be made. ForwardStream, whose input cannot be taken back, is
+// never repeated.
+//
+// Before attempt n + 1 the call waits a random time between one half and the
+// whole of min(first_delay * 2^(n - 1), max_delay). It fails at once, with the
+// error of the last attempt, when its timeout would end before that.
+struct RetryPolicy {
+  // How often a call is made at most; 1: never again.
+  int attempts = 4;
+  std::chrono::milliseconds first_delay = std::chrono::milliseconds(100);
+  std::chrono::milliseconds max_delay = std::chrono::seconds(2);
+};
+
 // Settings of a connection; read once, when it is made.
 struct ClientOptions {
-  // How long a call may take, from the moment it is made until its answer has
-  // arrived; DEADLINE_EXCEEDED after that. Zero: as long as it takes.
+  // How long a call may take, all attempts together, from the moment it is made
+  // until its answer has arrived; DEADLINE_EXCEEDED after that. Zero: as long as
+  // it takes.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
   // Null: plain text without authentication. The TLS of gRPC is
   // grpc::SslCredentials().
   std::shared_ptr<grpc::ChannelCredentials> credentials = {};
+  RetryPolicy retry = {};
+  // While calls run, the server is asked for a sign of life after this time
+  // without one, and has the second time to give it; else the calls end with
+  // UNAVAILABLE. Without it a call that sends much to a server that has stopped
+  // reading outlives its timeout. Servers refuse clients that ask too often.
+  std::chrono::milliseconds keepalive_time = std::chrono::seconds(20);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(10);
+  // Most memory of tensors that are gone which is kept for the next ones.
+  size_t max_idle_bytes = size_t{512} << 20;
 };
 
 // Settings of a single call.

@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -52,9 +54,24 @@ std::string ToString(std::span<const int64_t> shape);
 // INVALID_ARGUMENT: a negative extent, or a product beyond int64.
 absl::StatusOr<int64_t> ElementCount(std::span<const int64_t> shape);
 
+// The type and shape of a tensor whose elements are elsewhere.
+struct TensorInfo {
+  v1::DataType dtype = v1::DATA_TYPE_UNSPECIFIED;
+  Shape shape = {};
+};
+
+// The bytes of all elements of such a tensor.
+// INVALID_ARGUMENT: not a type, a negative extent, or more than 2^63 - 1 bytes.
+absl::StatusOr<size_t> SizeInBytes(const TensorInfo& info);
+
 // A dense tensor: element type, shape, and the elements in row-major (C) order.
-// A value: it owns its elements and is moved in constant time. It is stored as
-// the message that is sent, so that neither sending nor receiving copies it.
+//
+// The elements lie in memory that nobody changes, and are shared: a copy of a
+// Tensor refers to the same ones. Sending a tensor takes them from where they
+// are. Memory that the library allocates, for FromValues() and for what a call
+// answers, begins at a multiple of 64 bytes. It is freed, or memory of the
+// caller's is let go, when the last copy is gone and no call sends it any more.
+//
 // As thread-safe as a std::vector: const members from many threads at once.
 class Tensor {
  public:
@@ -65,48 +82,70 @@ class Tensor {
   // INVALID_ARGUMENT: their number is not the product of `shape`.
   template <TensorElement T>
   static absl::StatusOr<Tensor> FromValues(Shape shape, std::span<const T> values) {
-    const auto bytes = std::as_bytes(values);
-    return FromBytes(ElementType<T>::kValue, std::move(shape),
-                     std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    return CopyOf(TensorInfo{ElementType<T>::kValue, std::move(shape)}, std::as_bytes(values));
   }
   template <TensorElement T>
   static absl::StatusOr<Tensor> FromValues(Shape shape, std::initializer_list<T> values) {
     return FromValues<T>(std::move(shape), std::span<const T>(values.begin(), values.size()));
   }
 
-  // Takes over `bytes`: little-endian elements in row-major order.
-  // INVALID_ARGUMENT: not a type, or not as many bytes as type and shape need.
+  // Takes over `values`, in row-major order, without a copy.
+  // INVALID_ARGUMENT: their number is not the product of `shape`.
+  template <TensorElement T>
+  static absl::StatusOr<Tensor> FromVector(Shape shape, std::vector<T> values) {
+    const auto owner = std::make_shared<const std::vector<T>>(std::move(values));
+    return FromMemory(ElementType<T>::kValue, std::move(shape),
+                      std::as_bytes(std::span<const T>(*owner)), owner);
+  }
+
+  // Takes over `bytes`, little-endian elements in row-major order, without a
+  // copy. INVALID_ARGUMENT: not a type, or not as many bytes as type and shape
+  // need.
   static absl::StatusOr<Tensor> FromBytes(v1::DataType dtype, Shape shape, std::string bytes);
 
-  // Takes over a message as it is; the server vouches for its own.
-  static Tensor FromProto(v1::Tensor proto);
+  // Refers to `bytes`, little-endian elements in row-major order, without a
+  // copy. Nobody changes them while `owner` lives, which the tensor and calls
+  // that send it share. The deleter of `owner` thus tells when the memory is
+  // free again; it may run on any thread. A null owner: the memory outlives the
+  // connections that have sent it.
+  // INVALID_ARGUMENT: not a type, not as many bytes as type and shape need, or
+  // an address that is not a multiple of the size of an element.
+  static absl::StatusOr<Tensor> FromMemory(v1::DataType dtype, Shape shape,
+                                           std::span<const std::byte> bytes,
+                                           std::shared_ptr<const void> owner);
 
-  v1::DataType dtype() const { return proto_.dtype(); }
-  Shape shape() const { return Shape(proto_.shape().begin(), proto_.shape().end()); }
-  // Little-endian elements in row-major order. Valid while the tensor lives and
-  // is not assigned to.
-  const std::string& bytes() const { return proto_.data(); }
+  v1::DataType dtype() const { return info_.dtype; }
+  const Shape& shape() const& { return info_.shape; }
+  Shape shape() && { return std::move(info_.shape); }
+  const TensorInfo& info() const { return info_; }
 
-  // The elements in row-major order, in place: valid while the tensor lives and
-  // is not assigned to.
+  // Little-endian elements in row-major order. Valid while the tensor, or a copy
+  // of it, lives and is not assigned to.
+  std::string_view bytes() const& {
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+  }
+  void bytes() const&& = delete;
+
+  // The elements in row-major order, in place: valid as bytes() are.
   // INVALID_ARGUMENT: dtype() is not the type of T.
   template <TensorElement T>
   absl::StatusOr<std::span<const T>> values() const& {
     if (absl::Status status = CheckDtype(ElementType<T>::kValue); !status.ok()) return status;
-    return std::span<const T>(reinterpret_cast<const T*>(bytes().data()),
-                              bytes().size() / sizeof(T));
+    return std::span<const T>(reinterpret_cast<const T*>(bytes_.data()), bytes_.size() / sizeof(T));
   }
   template <TensorElement T>
   void values() const&& = delete;
 
-  const v1::Tensor& proto() const& { return proto_; }
-  v1::Tensor&& proto() && { return std::move(proto_); }
+  // What keeps the elements alive; null for memory that needs nobody to.
+  const std::shared_ptr<const void>& owner() const { return owner_; }
 
  private:
-  explicit Tensor(v1::Tensor proto) : proto_(std::move(proto)) {}
+  static absl::StatusOr<Tensor> CopyOf(TensorInfo info, std::span<const std::byte> bytes);
   absl::Status CheckDtype(v1::DataType expected) const;
 
-  v1::Tensor proto_;
+  TensorInfo info_;
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
 };
 
 static_assert(std::endian::native == std::endian::little,

@@ -1,23 +1,27 @@
 // The real connection against a service of the test's, over a socket.
 #include <gmock/gmock.h>
-#include <google/rpc/error_details.pb.h>
-#include <google/rpc/status.pb.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <tconv/client.h>
-#include <tconv/v1/transposed_conv.grpc.pb.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <future>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "tests/support/status_matchers.h"
+#include "tests/unit/client/fake_service.h"
 
 namespace tconv {
 namespace {
 
 using std::chrono::milliseconds;
+using tconv::testing::FakeServer;
 using tconv::testing::IsOk;
 using tconv::testing::IsOkAndHolds;
 using tconv::testing::StatusIs;
@@ -25,65 +29,9 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 
-grpc::Status BadRequest(const std::string& field, const std::string& description) {
-  google::rpc::BadRequest bad_request;
-  auto* violation = bad_request.add_field_violations();
-  violation->set_field(field);
-  violation->set_description(description);
-  google::rpc::Status details;
-  details.set_code(grpc::StatusCode::INVALID_ARGUMENT);
-  details.add_details()->PackFrom(bad_request);
-  return {grpc::StatusCode::INVALID_ARGUMENT, field + ": " + description,
-          details.SerializeAsString()};
-}
-
-// Forward answers with its input, except on the layers named after what happens.
-class EchoService final : public v1::TransposedConvService::CallbackService {
- public:
-  grpc::ServerUnaryReactor* Forward(grpc::CallbackServerContext* context,
-                                    const v1::ForwardRequest* request,
-                                    v1::ForwardResponse* response) override {
-    if (request->name() == "never") return new NeverReactor(entered_);
-    auto* reactor = context->DefaultReactor();
-    if (request->name() == "refused") {
-      reactor->Finish(BadRequest("input.shape", "expected 3 channels"));
-    } else {
-      *response->mutable_output() = request->input();
-      reactor->Finish(grpc::Status::OK);
-    }
-    return reactor;
-  }
-
-  // Ready when a Forward on "never" has arrived.
-  std::future<void> entered() { return entered_.get_future(); }
-
- private:
-  // Finishes when the client gives up.
-  class NeverReactor final : public grpc::ServerUnaryReactor {
-   public:
-    explicit NeverReactor(std::promise<void>& entered) { entered.set_value(); }
-    void OnCancel() override { Finish(grpc::Status::CANCELLED); }
-    void OnDone() override { delete this; }
-  };
-
-  std::promise<void> entered_;
-};
-
 class GrpcConnectionTest : public ::testing::Test {
  protected:
-  GrpcConnectionTest() {
-    grpc::EnableDefaultHealthCheckService(true);
-    int port = 0;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&service_).SetMaxReceiveMessageSize(-1);
-    server_ = builder.BuildAndStart();
-    target_ = "127.0.0.1:" + std::to_string(port);
-  }
-
-  EchoService service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::string target_;
+  FakeServer server_;
 };
 
 Tensor Ones(int64_t count) {
@@ -92,13 +40,82 @@ Tensor Ones(int64_t count) {
 
 TEST_F(GrpcConnectionTest, CarriesMessagesBeyondTheLimitOfGrpc) {
   constexpr int64_t kCount = 4 << 20;
-  const auto result = Client(target_).Forward("echo", Ones(kCount));
+  const auto result =
+      Client(server_.target).Forward("echo", Ones(kCount), {.transfer = Transfer::kMessage});
   ASSERT_THAT(result, IsOk());
   EXPECT_THAT(result->output.shape(), ElementsAre(kCount));
 }
 
+TEST_F(GrpcConnectionTest, ForwardReturnsOutputVersionLossesAndTiming) {
+  const Client client(server_.target);
+  const Tensor input = *Tensor::FromValues<double>({1, 3}, {1, 2, 3});
+  const auto result = client.Forward("echo", input, {.compute_losses = true});
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->output.dtype(), v1::DATA_TYPE_FLOAT64);
+  EXPECT_THAT(result->output.shape(), ElementsAre(1, 3));
+  EXPECT_EQ(result->output.bytes(), input.bytes());
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(result->output.bytes().data()) % 64, 0u);
+  EXPECT_EQ(result->weights_version, 1);
+  EXPECT_EQ(result->losses.size(), 1u);
+  ASSERT_TRUE(result->timing.has_value());
+  EXPECT_EQ(result->timing->compute, std::chrono::microseconds(3));
+}
+
+TEST_F(GrpcConnectionTest, RefusesAnOutputThatDoesNotFitItsShape) {
+  EXPECT_THAT(
+      Client(server_.target).Forward("misshapen", Ones(3)),
+      StatusIs(absl::StatusCode::kInternal, HasSubstr("answer of the server: output.data")));
+}
+
+TEST_F(GrpcConnectionTest, AnnouncesTheSizeOfLargeMessages) {
+  const Client client(server_.target);
+  ASSERT_THAT(client.Forward("echo", Ones(1000)), IsOk());
+  EXPECT_EQ(server_.service.announced_bytes, "");
+  ASSERT_THAT(client.Forward("echo", Ones(100000)), IsOk());
+  EXPECT_GE(std::stoi(server_.service.announced_bytes), 400000);
+  EXPECT_LT(std::stoi(server_.service.announced_bytes), 400100);
+}
+
+TEST_F(GrpcConnectionTest, CreateSendsShapeAndWeights) {
+  const auto layer =
+      Client(server_.target)
+          .Create({.name = "up1",
+                   .definition = KerasJson{"{}"},
+                   .input_shape = {-1, -1, 1},
+                   .weights = Weights{.kernel = *Tensor::FromValues<float>({1, 1, 1}, {2}),
+                                      .bias = *Tensor::FromValues<float>({1}, {3})}});
+  ASSERT_THAT(layer, IsOk());
+  EXPECT_EQ(layer->name(), "up1");
+  const v1::CreateRequest& request = server_.service.create_request;
+  EXPECT_EQ(request.keras_json(), "{}");
+  EXPECT_THAT(request.input_shape(), ElementsAre(-1, -1, 1));
+  EXPECT_THAT(request.weights().kernel().shape(), ElementsAre(1, 1, 1));
+  EXPECT_EQ(request.weights().kernel().data(), std::string("\x00\x00\x00\x40", 4));
+  EXPECT_EQ(request.weights().bias().data(), std::string("\x00\x00\x40\x40", 4));
+}
+
+TEST_F(GrpcConnectionTest, CreateSendsATypedConfigurationWithoutWeights) {
+  v1::LayerConfig config;
+  config.set_filters(7);
+  ASSERT_THAT(Client(server_.target).Create({.definition = config}), IsOk());
+  EXPECT_EQ(server_.service.create_request.config().filters(), 7);
+  EXPECT_FALSE(server_.service.create_request.has_weights());
+}
+
+TEST_F(GrpcConnectionTest, LetsGoOfTheMemoryOfACallerWhenTheCallHasEnded) {
+  const std::vector<float> values(1 << 20, 1);
+  const auto owner = std::shared_ptr<const void>(values.data(), [](const void*) {});
+  const Client client(server_.target);
+  for (const Transfer transfer : {Transfer::kMessage, Transfer::kStream}) {
+    const Tensor input = *Tensor::FromMemory(v1::DATA_TYPE_FLOAT32, {1 << 20},
+                                             std::as_bytes(std::span(values)), owner);
+    ASSERT_THAT(client.Forward("echo", input, {.transfer = transfer}), IsOk());
+    EXPECT_EQ(owner.use_count(), 2);
+  }
+}
+
 TEST_F(GrpcConnectionTest, TellsWhichFieldTheServerRefused) {
-  const auto result = Client(target_).Forward("refused", Ones(1));
+  const auto result = Client(server_.target).Forward("refused", Ones(1));
   EXPECT_THAT(result,
               StatusIs(absl::StatusCode::kInvalidArgument, "input.shape: expected 3 channels"));
   EXPECT_THAT(FieldViolations(result.status()),
@@ -107,27 +124,27 @@ TEST_F(GrpcConnectionTest, TellsWhichFieldTheServerRefused) {
 }
 
 TEST_F(GrpcConnectionTest, GivesUpAfterTheTimeoutOfTheClient) {
-  const Client client(target_, {.timeout = milliseconds(50)});
+  const Client client(server_.target, {.timeout = milliseconds(50)});
   EXPECT_THAT(client.Forward("never", Ones(1)), StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(GrpcConnectionTest, PrefersTheTimeoutOfTheCall) {
-  const Client client(target_, {.timeout = std::chrono::hours(1)});
+  const Client client(server_.target, {.timeout = std::chrono::hours(1)});
   const ForwardOptions options{.call = {.timeout = milliseconds(50)}};
   EXPECT_THAT(client.Forward("never", Ones(1), options),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(GrpcConnectionTest, TakesTheLongestTimeoutThereIs) {
-  const Client client(target_, {.timeout = milliseconds::max()});
+  const Client client(server_.target, {.timeout = milliseconds::max()});
   EXPECT_THAT(client.Forward("echo", Ones(1)), IsOk());
 }
 
 TEST_F(GrpcConnectionTest, CancelsACallThatRuns) {
   std::stop_source source;
-  auto result = Client(target_).ForwardAsync("never", Ones(1),
-                                             {.call = {.cancellation = source.get_token()}});
-  service_.entered().wait();
+  auto result = Client(server_.target)
+                    .ForwardAsync("never", Ones(1), {.call = {.cancellation = source.get_token()}});
+  server_.service.entered().wait();
   source.request_stop();
   EXPECT_THAT(result.get(), StatusIs(absl::StatusCode::kCancelled));
 }
@@ -135,12 +152,12 @@ TEST_F(GrpcConnectionTest, CancelsACallThatRuns) {
 TEST_F(GrpcConnectionTest, CancelsACallBeforeItStarts) {
   std::stop_source source;
   source.request_stop();
-  EXPECT_THAT(Client(target_).CheckHealth("", {.cancellation = source.get_token()}),
+  EXPECT_THAT(Client(server_.target).CheckHealth("", {.cancellation = source.get_token()}),
               StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST_F(GrpcConnectionTest, KeepsManyCallsInFlight) {
-  const Client client(target_);
+  const Client client(server_.target);
   std::vector<std::future<absl::StatusOr<ForwardResult>>> results;
   for (int64_t i = 0; i < 200; ++i) results.push_back(client.ForwardAsync("echo", Ones(i)));
   for (size_t i = 0; i < results.size(); ++i) {
@@ -151,17 +168,17 @@ TEST_F(GrpcConnectionTest, KeepsManyCallsInFlight) {
 }
 
 TEST_F(GrpcConnectionTest, AsksTheHealthService) {
-  const Client client(target_);
+  const Client client(server_.target);
   EXPECT_THAT(client.CheckHealth(), IsOk());
   EXPECT_THAT(client.CheckHealth("no.such.Service"), StatusIs(absl::StatusCode::kNotFound));
-  server_->GetHealthCheckService()->SetServingStatus(false);
+  server_.server->GetHealthCheckService()->SetServingStatus(false);
   EXPECT_THAT(client.CheckHealth(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("NOT_SERVING")));
 }
 
 TEST_F(GrpcConnectionTest, UsesAChannelOfTheCaller) {
   const Client client(
-      ConnectOver(grpc::CreateChannel(target_, grpc::InsecureChannelCredentials())));
+      ConnectOver(grpc::CreateChannel(server_.target, grpc::InsecureChannelCredentials())));
   EXPECT_THAT(client.Forward("echo", Ones(2)), IsOk());
 }
 

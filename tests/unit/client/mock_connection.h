@@ -8,16 +8,19 @@ namespace tconv::testing {
 
 class MockConnection : public Connection {
  public:
-  MOCK_METHOD(absl::StatusOr<v1::CreateResponse>, Create,
-              (const v1::CreateRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::Layer>, Create, (const NewLayer&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::BuildResponse>, Build,
               (const v1::BuildRequest&, const CallOptions&), (override));
-  MOCK_METHOD(absl::StatusOr<v1::SetWeightsResponse>, SetWeights,
-              (const v1::SetWeightsRequest&, const CallOptions&), (override));
-  MOCK_METHOD(absl::StatusOr<v1::GetWeightsResponse>, GetWeights,
-              (const v1::GetWeightsRequest&, const CallOptions&), (override));
-  MOCK_METHOD(absl::StatusOr<v1::ForwardResponse>, Forward,
-              (const v1::ForwardRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<int64_t>, SetWeights,
+              (const std::string&, const NewWeights&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<VersionedWeights>, GetWeights,
+              (const std::string&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<ForwardResult>, Forward,
+              (const std::string&, const Tensor&, const ForwardOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<ForwardStreamResult>, ForwardStream,
+              (const std::string&, const InputStream&, const OutputStream&,
+               const ForwardStreamOptions&),
+              (override));
   MOCK_METHOD(absl::StatusOr<v1::ComputeOutputShapeResponse>, ComputeOutputShape,
               (const v1::ComputeOutputShapeRequest&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::GetResponse>, Get, (const v1::GetRequest&, const CallOptions&),
@@ -26,7 +29,8 @@ class MockConnection : public Connection {
               (override));
   MOCK_METHOD(absl::StatusOr<v1::DeleteResponse>, Delete,
               (const v1::DeleteRequest&, const CallOptions&), (override));
-  MOCK_METHOD(void, ForwardAsync, (v1::ForwardRequest, const CallOptions&, ForwardCallback),
+  MOCK_METHOD(void, ForwardAsync,
+              (const std::string&, const Tensor&, const ForwardOptions&, ForwardCallback),
               (override));
   MOCK_METHOD(absl::Status, CheckHealth, (const std::string&, const CallOptions&), (override));
 };

@@ -2,7 +2,12 @@
 #include <gtest/gtest.h>
 #include <tconv/tensor.h>
 
+#include <array>
+#include <cstdint>
 #include <limits>
+#include <memory>
+#include <span>
+#include <vector>
 
 #include "tests/support/status_matchers.h"
 
@@ -13,6 +18,7 @@ using tconv::testing::IsOk;
 using tconv::testing::IsOkAndHolds;
 using tconv::testing::StatusIs;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
@@ -37,8 +43,47 @@ TEST(TensorTest, MovesItsBytesInAndOut) {
   auto tensor = Tensor::FromBytes(v1::DATA_TYPE_BFLOAT16, {500}, std::move(bytes));
   ASSERT_THAT(tensor, IsOk());
   EXPECT_EQ(tensor->bytes().data(), address);
-  const v1::Tensor proto = std::move(*tensor).proto();
-  EXPECT_EQ(proto.data().data(), address);
+}
+
+TEST(TensorTest, TakesOverAVectorWithoutACopy) {
+  std::vector<float> values(1000, 1);
+  const float* address = values.data();
+  const auto tensor = Tensor::FromVector<float>({10, 100}, std::move(values));
+  ASSERT_THAT(tensor, IsOk());
+  EXPECT_EQ(tensor->values<float>()->data(), address);
+}
+
+TEST(TensorTest, SharesTheMemoryOfItsOwnerUntilTheLastCopyIsGone) {
+  const auto memory = std::make_shared<std::array<float, 4>>();
+  std::weak_ptr<void> alive;
+  {
+    const auto owner = std::shared_ptr<const void>(memory.get(), [](const void*) {});
+    auto tensor =
+        Tensor::FromMemory(v1::DATA_TYPE_FLOAT32, {4}, std::as_bytes(std::span(*memory)), owner);
+    ASSERT_THAT(tensor, IsOk());
+    EXPECT_EQ(tensor->values<float>()->data(), memory->data());
+    const Tensor copy = *tensor;
+    *tensor = Tensor();
+    EXPECT_EQ(copy.values<float>()->data(), memory->data());
+    EXPECT_EQ(owner.use_count(), 2);
+  }
+}
+
+TEST(TensorTest, BeginsItsOwnMemoryAtMultiplesOf64Bytes) {
+  for (const int64_t count : {1, 3, 1000, 1 << 20}) {
+    const std::vector<float> values(static_cast<size_t>(count), 1);
+    const auto tensor = Tensor::FromValues<float>({count}, values);
+    ASSERT_THAT(tensor, IsOk());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor->bytes().data()) % 64, 0u) << count;
+    EXPECT_THAT(*tensor->values<float>(), ElementsAreArray(values));
+  }
+}
+
+TEST(TensorTest, RefusesMemoryThatIsNotAligned) {
+  alignas(8) const std::array<std::byte, 16> memory{};
+  EXPECT_THAT(
+      Tensor::FromMemory(v1::DATA_TYPE_FLOAT32, {2}, std::span(memory).subspan(2, 8), nullptr),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a multiple of 4 bytes")));
 }
 
 TEST(TensorTest, RefusesToReadAnotherType) {

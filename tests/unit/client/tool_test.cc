@@ -15,9 +15,9 @@ using tconv::testing::MockConnection;
 using ::testing::_;
 using ::testing::DoAll;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Property;
 using ::testing::Return;
 using ::testing::SaveArg;
 using ::testing::StrictMock;
@@ -115,21 +115,19 @@ TEST_F(ToolTest, PrintsErrorsAsJsonForScripts) {
 }
 
 TEST_F(ToolTest, CreatesFromKerasJsonOnStandardInput) {
-  v1::CreateRequest request;
-  EXPECT_CALL(*connection_, Create)
-      .WillOnce(DoAll(SaveArg<0>(&request), Return(v1::CreateResponse())));
+  NewLayer layer;
+  EXPECT_CALL(*connection_, Create).WillOnce(DoAll(SaveArg<0>(&layer), Return(v1::Layer())));
   EXPECT_EQ(Run({"create", "--keras", "-", "--name", "up1", "--input-shape", "None,?,-1,3"},
                 "{\"filters\": 3}"),
             0);
-  EXPECT_EQ(request.name(), "up1");
-  EXPECT_EQ(request.keras_json(), "{\"filters\": 3}");
-  EXPECT_THAT(request.input_shape(), ElementsAre(-1, -1, -1, 3));
+  EXPECT_EQ(layer.name, "up1");
+  EXPECT_EQ(std::get<KerasJson>(layer.definition).text, "{\"filters\": 3}");
+  EXPECT_THAT(layer.input_shape, ElementsAre(-1, -1, -1, 3));
 }
 
 TEST_F(ToolTest, CreatesFromFlags) {
-  v1::CreateRequest request;
-  EXPECT_CALL(*connection_, Create)
-      .WillOnce(DoAll(SaveArg<0>(&request), Return(v1::CreateResponse())));
+  NewLayer layer;
+  EXPECT_CALL(*connection_, Create).WillOnce(DoAll(SaveArg<0>(&layer), Return(v1::Layer())));
   EXPECT_EQ(Run({"create",
                  "--class",
                  "Conv1DTranspose",
@@ -165,33 +163,32 @@ TEST_F(ToolTest, CreatesFromFlags) {
   expected.mutable_activation()->set_name("relu");
   expected.set_use_bias(false);
   expected.set_dtype("float64");
-  EXPECT_EQ(request.config().SerializeAsString(), expected.SerializeAsString());
+  EXPECT_EQ(std::get<v1::LayerConfig>(layer.definition).SerializeAsString(),
+            expected.SerializeAsString());
 }
 
 TEST_F(ToolTest, SetsWeightsFromStandardInput) {
-  v1::SetWeightsRequest request;
-  v1::SetWeightsResponse response;
-  response.set_weights_version(3);
-  EXPECT_CALL(*connection_, SetWeights).WillOnce(DoAll(SaveArg<0>(&request), Return(response)));
+  NewWeights weights;
+  EXPECT_CALL(*connection_, SetWeights("up1", _, _))
+      .WillOnce(DoAll(SaveArg<1>(&weights), Return(3)));
   const Tensor kernel = *Tensor::FromValues<float>({1, 1, 1}, {2});
   EXPECT_EQ(
       Run({"set-weights", "up1", "--kernel", "-", "--if-version", "2", "--json"}, NpyOf(kernel)),
       0);
-  EXPECT_EQ(request.if_version(), 2);
-  EXPECT_EQ(request.weights().kernel().SerializeAsString(), kernel.proto().SerializeAsString());
-  EXPECT_FALSE(request.weights().has_bias());
+  EXPECT_EQ(weights.if_version, 2);
+  EXPECT_EQ(weights.weights.kernel.shape(), kernel.shape());
+  EXPECT_EQ(weights.weights.kernel.bytes(), kernel.bytes());
+  EXPECT_EQ(weights.weights.bias, std::nullopt);
   EXPECT_EQ(out(), "{\"name\":\"up1\",\"weights_version\":3}\n");
 }
 
 TEST_F(ToolTest, ForwardWritesDataToStandardOutputAndTheReportToStandardError) {
   const Tensor tensor = *Tensor::FromValues<float>({1, 1, 1}, {2});
-  v1::ForwardResponse response;
-  *response.mutable_output() = tensor.proto();
-  auto* loss = response.add_losses();
-  loss->set_source(v1::LOSS_SOURCE_KERNEL);
-  loss->set_value(0.25);
-  EXPECT_CALL(*connection_, Forward(Property(&v1::ForwardRequest::compute_losses, true), _))
-      .WillOnce(Return(response));
+  v1::Loss loss;
+  loss.set_source(v1::LOSS_SOURCE_KERNEL);
+  loss.set_value(0.25);
+  EXPECT_CALL(*connection_, Forward("up1", _, Field(&ForwardOptions::compute_losses, true)))
+      .WillOnce(Return(ForwardResult{.output = tensor, .losses = {loss}}));
   EXPECT_EQ(
       Run({"forward", "up1", "--input", "-", "--output", "-", "--losses", "--json"}, NpyOf(tensor)),
       0);
@@ -209,10 +206,8 @@ TEST_F(ToolTest, NamesTheFileThatIsNotValid) {
 }
 
 TEST_F(ToolTest, RefusesToWriteABiasThatTheLayerDoesNotHave) {
-  v1::GetWeightsResponse response;
-  *response.mutable_weights()->mutable_kernel() =
-      Tensor::FromValues<float>({1, 1, 1}, {2})->proto();
-  EXPECT_CALL(*connection_, GetWeights).WillOnce(Return(response));
+  const VersionedWeights answer{.weights = {.kernel = *Tensor::FromValues<float>({1, 1, 1}, {2})}};
+  EXPECT_CALL(*connection_, GetWeights).WillOnce(Return(answer));
   EXPECT_EQ(Run({"get-weights", "up1", "--kernel", "-", "--bias", "b.npy"}), 6);
   EXPECT_THAT(out(), IsEmpty());
 }

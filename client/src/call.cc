@@ -1,0 +1,105 @@
+#include "client/src/call.h"
+
+#include <absl/strings/str_cat.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "client/src/grpc_status.h"
+#include "client/src/server_timing.h"
+
+namespace tconv {
+
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+Call::Call(std::shared_ptr<const Endpoint> endpoint, CallTerms terms, grpc::CompletionQueue& queue)
+    : endpoint_(std::move(endpoint)),
+      terms_(std::move(terms)),
+      queue_(queue),
+      pause_ended_([this](bool) { Start(); }) {}
+
+Call::~Call() {
+  // Nobody may cancel from here on.
+  on_stop_.reset();
+}
+
+void Call::Start() {
+  {
+    const std::lock_guard lock(cancelling_);
+    context_ = std::make_unique<grpc::ClientContext>();
+    if (terms_.cancellation.stop_requested()) context_->TryCancel();
+  }
+  // gRPC ends calls beyond their deadline at once; the one without is none.
+  if (terms_.deadline != system_clock::time_point::max()) context_->set_deadline(terms_.deadline);
+  if (attempts_++ == 0 && terms_.cancellation.stop_possible()) {
+    on_stop_.emplace(terms_.cancellation, [this] { Cancel(); });
+  }
+  StartAttempt();
+}
+
+void Call::EndAttempt(absl::Status status) {
+  if (MayRepeatAfter(status)) {
+    const auto next = system_clock::now() + NextDelay();
+    if (next < terms_.deadline) {
+      const std::lock_guard lock(cancelling_);
+      pause_.Set(&queue_, next, pause_ended_.tag());
+      if (terms_.cancellation.stop_requested()) pause_.Cancel();
+      return;
+    }
+  }
+  Deliver(std::move(status));
+  delete this;
+}
+
+void Call::Cancel() {
+  const std::lock_guard lock(cancelling_);
+  context_->TryCancel();
+  pause_.Cancel();
+}
+
+bool Call::MayRepeatAfter(const absl::Status& status) const {
+  if (!absl::IsUnavailable(status) || attempts_ >= endpoint_->retry.attempts) return false;
+  switch (terms_.repeatable) {
+    case Repeatable::kAlways:
+      return true;
+    case Repeatable::kIfItNeverLeft:
+      return context_->peer() == endpoint_->peer_before_sending;
+    case Repeatable::kNever:
+      return false;
+  }
+  return false;
+}
+
+milliseconds Call::NextDelay() const {
+  const RetryPolicy& retry = endpoint_->retry;
+  milliseconds longest = retry.first_delay;
+  for (int i = 1; i < attempts_ && longest < retry.max_delay; ++i) longest *= 2;
+  longest = std::min(longest, retry.max_delay);
+  std::random_device random;
+  return milliseconds(std::uniform_int_distribution<milliseconds::rep>(longest.count() / 2,
+                                                                       longest.count())(random));
+}
+
+std::optional<ServerTiming> Call::Timing() const {
+  const auto& trailing = context_->GetServerTrailingMetadata();
+  const auto timing = trailing.find(kTimingKey);
+  if (timing == trailing.end()) return std::nullopt;
+  return ParseServerTiming({timing->second.data(), timing->second.size()});
+}
+
+// gRPC describes each address it tried; the name that the user gave says more.
+absl::Status Call::Explain(const grpc::Status& status) const {
+  const grpc_connectivity_state state = endpoint_->channel->GetState(/*try_to_connect=*/false);
+  const bool unconnected =
+      state == GRPC_CHANNEL_CONNECTING || state == GRPC_CHANNEL_TRANSIENT_FAILURE;
+  const bool unanswered = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                          status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  absl::Status result = ToAbslStatus(status);
+  if (!unconnected || !unanswered) return result;
+  return absl::Status(result.code(), absl::StrCat("cannot reach ", endpoint_->target, ": ",
+                                                  status.error_message()));
+}
+
+}  // namespace tconv
