@@ -42,10 +42,10 @@ std::vector<GoldenCase> LoadGoldenCases();
 // A shape as JSON has it; null becomes -1.
 Shape ToShape(const nlohmann::json& json);
 
-// The elements of a tensor of any type, exactly.
-// As the server sees it. Valid while the tensor lives.
+// The tensor as the server sees it. Valid while it lives.
 server::ConstTensorView ViewOf(const Tensor& tensor);
 
+// The elements of a tensor of any type, exactly.
 std::vector<double> ToDoubles(const Tensor& tensor);
 
 }  // namespace tconv::testing

@@ -1,6 +1,8 @@
 // What one call costs beyond its computation, as a ratio to gRPC's own cost for
 // the same bytes.
 
+#include <tconv/v1/transposed_conv.grpc.pb.h>
+
 #include <cstdio>
 #include <optional>
 #include <string>
