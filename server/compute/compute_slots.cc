@@ -100,7 +100,7 @@ void ComputeSlot::Return() {
 }
 
 void ComputeSlot::GiveWayIfDue() {
-  if (!gives_way_ || slots_.pressing_.load(std::memory_order_relaxed) == 0) {
+  if (!gives_way_ || !slots_.IsPressed()) {
     pressed_since_ = {};
     return;
   }

@@ -36,6 +36,8 @@ class ComputeSlots {
   // That TryTake() would give.
   int free() const { return IsAwaited() ? 0 : free_.load(); }
   bool IsAwaited() const { return waiting_.load() > 0; }
+  // Whether some of those that wait are pressing.
+  bool IsPressed() const { return pressing_.load(std::memory_order_relaxed) > 0; }
 
  private:
   friend class ComputeSlot;

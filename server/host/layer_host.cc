@@ -110,13 +110,6 @@ Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
   return OkStatus();
 }
 
-Status ExecuteTimed(const CachedPlan& cached, ConstTensorView src, TensorView dst) {
-  const auto begin = std::chrono::steady_clock::now();
-  TCONV_RETURN_IF_ERROR(cached.plan->Execute(src, dst));
-  cached.least_time.Record(std::chrono::steady_clock::now() - begin);
-  return OkStatus();
-}
-
 }  // namespace
 
 LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits)
@@ -231,35 +224,77 @@ StatusOr<std::shared_ptr<const Weights>> LayerHost::GetWeights(const std::string
   return CurrentWeights(*layer);
 }
 
-void LayerHost::Forward(ForwardJob& job) { job.result = Compute(job); }
+void LayerHost::Forward(ForwardJob& job) {
+  ForwardJob* const jobs[] = {&job};
+  ForwardTogether(jobs);
+}
 
-StatusOr<ForwardResult> LayerHost::Compute(ForwardJob& job) {
-  using std::chrono::steady_clock;
-  const auto begin = steady_clock::now();
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(job.layer));
-  const LayerConfig& config = layer->config();
-  const LayerSnapshot snapshot = layer->snapshot();
-  if (!snapshot.is_built()) return NotBuilt(job.layer);
-  TCONV_ASSIGN_OR_RETURN(const DeconvProblem problem,
-                         MakeDeconvProblem(config, snapshot.in_channels, job.input->shape()));
-  TCONV_RETURN_IF_ERROR(CheckOutputBytes(problem, limits_.max_output_bytes));
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, CurrentWeights(*layer));
-
-  TCONV_ASSIGN_OR_RETURN(Tensor allocated, Tensor::Allocate(problem.dtype, problem.dst_shape()));
-  const auto output = std::make_shared<Tensor>(std::move(allocated));
-  if (output->shape().num_elements() > 0) {
-    TCONV_ASSIGN_OR_RETURN(const auto plan, plans_.GetOrCompile(problem, weights));
-    job.times.plan = steady_clock::now() - begin;
-    TCONV_ASSIGN_OR_RETURN(const Tensor src, Fetch(*job.input, problem.dtype));
-    TCONV_RETURN_IF_ERROR(ExecuteTimed(*plan, src.view(), output->mutable_view()));
+void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
+  const auto layer = registry_.Find(jobs.front()->layer);
+  const auto weights = layer.ok() ? CurrentWeights(**layer) : layer.status();
+  if (!weights.ok()) {
+    for (ForwardJob* job : jobs) job->result = weights.status();
+    return;
   }
-  ForwardResult result;
-  result.output = output->view();
-  result.owner = output;
-  result.weights_version = weights->version;
-  if (job.compute_losses) result.losses = Losses(config, *weights, output->view());
-  job.times.compute = steady_clock::now() - begin - job.times.plan;
-  return result;
+  std::vector<ReadyForward> ready;
+  for (ForwardJob* job : jobs) {
+    auto prepared = Prepare((*layer)->config(), *weights, *job);
+    if (prepared.ok()) {
+      ready.push_back(*std::move(prepared));
+    } else {
+      job->result = prepared.status();
+    }
+  }
+  for (const ForwardBatch batch : FormBatches(ready, limits_.max_output_bytes)) {
+    Compute((*layer)->config(), *weights, batch);
+  }
+}
+
+StatusOr<ReadyForward> LayerHost::Prepare(const LayerConfig& config,
+                                          const std::shared_ptr<const Weights>& weights,
+                                          ForwardJob& job) {
+  const auto begin = std::chrono::steady_clock::now();
+  ReadyForward ready;
+  ready.job = &job;
+  TCONV_ASSIGN_OR_RETURN(ready.problem,
+                         MakeDeconvProblem(config, weights->in_channels(), job.input->shape()));
+  TCONV_RETURN_IF_ERROR(CheckOutputBytes(ready.problem, limits_.max_output_bytes));
+  if (ready.problem.dst_shape().num_elements() > 0) {
+    TCONV_ASSIGN_OR_RETURN(ready.plan, plans_.GetOrCompile(ready.problem, weights));
+  }
+  job.times.plan = std::chrono::steady_clock::now() - begin;
+  return ready;
+}
+
+void LayerHost::Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
+                        ForwardBatch batch) {
+  const Status status = ComputeBatch(plans_, weights, batch);
+  if (status.code() == StatusCode::kResourceExhausted && batch.size() > 1) {
+    // There may be memory for each, one after the other.
+    for (size_t i = 0; i < batch.size(); ++i) Compute(config, weights, batch.subspan(i, 1));
+    return;
+  }
+  for (const ReadyForward& ready : batch) {
+    ForwardJob& job = *ready.job;
+    if (!status.ok()) {
+      job.result = status;
+    } else if (job.compute_losses) {
+      job.result->losses = Losses(config, *weights, job.result->output);
+    }
+  }
+}
+
+std::chrono::nanoseconds LayerHost::LeastForwardTime(const std::string& name,
+                                                     const Shape& input_shape) const {
+  constexpr std::chrono::nanoseconds kUnknown(0);
+  const auto layer = registry_.Find(name);
+  if (!layer.ok()) return kUnknown;
+  const auto weights = loaded_.Peek(**layer, (*layer)->snapshot().weights_version);
+  if (weights == nullptr) return kUnknown;
+  const auto problem = MakeDeconvProblem((*layer)->config(), weights->in_channels(), input_shape);
+  if (!problem.ok()) return kUnknown;
+  const auto plan = plans_.Find(*problem, weights);
+  return plan == nullptr ? kUnknown : plan->least_time.value();
 }
 
 StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,

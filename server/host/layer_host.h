@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/compute/plan_cache.h"
+#include "server/host/forward_batch.h"
 #include "server/host/forward_job.h"
 #include "server/host/layer.h"
 #include "server/host/layer_registry.h"
@@ -82,10 +84,14 @@ class LayerHost {
   StatusOr<std::shared_ptr<const Weights>> GetWeights(const std::string& name);
   // Fills in what comes of `job`.
   void Forward(ForwardJob& job);
-  void ForwardTogether(std::span<ForwardJob* const> jobs) {
-    for (ForwardJob* job : jobs) Forward(*job);
-  }
-  std::chrono::nanoseconds LeastForwardTime(const std::string&, const Shape&) const { return {}; }
+  // The same for jobs of one layer, at least one. Jobs with inputs of the same
+  // shape are computed as one batch where that is allowed, with the same results
+  // to the last bit; a job that fails does not harm the others.
+  void ForwardTogether(std::span<ForwardJob* const> jobs);
+  // What such a Forward has been seen to take at least; 0 when it has not been
+  // seen, or is no longer remembered. Cheap.
+  std::chrono::nanoseconds LeastForwardTime(const std::string& name,
+                                            const Shape& input_shape) const;
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
                                             std::span<const int64_t> input_shape) const;
   StatusOr<LayerInfo> Get(const std::string& name) const;
@@ -96,7 +102,10 @@ class LayerHost {
  private:
   LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits);
 
-  StatusOr<ForwardResult> Compute(ForwardJob& job);
+  StatusOr<ReadyForward> Prepare(const LayerConfig& config,
+                                 const std::shared_ptr<const Weights>& weights, ForwardJob& job);
+  void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
+               ForwardBatch batch);
   // The weights of the current snapshot. FAILED_PRECONDITION: not built.
   StatusOr<std::shared_ptr<const Weights>> CurrentWeights(Layer& layer);
   // Stores weights as the next version of `layer` and publishes them.

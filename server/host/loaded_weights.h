@@ -31,6 +31,11 @@ class LoadedWeights {
   // when it has to read.
   StatusOr<std::shared_ptr<const Weights>> Get(Layer& layer, int64_t version);
 
+  // The same if they are loaded, else null. Does not count as a use.
+  std::shared_ptr<const Weights> Peek(const Layer& layer, int64_t version) const {
+    return loaded_.Find({layer.id(), version});
+  }
+
   // Holds weights that were just stored.
   void Put(const Layer& layer, std::shared_ptr<const Weights> weights);
 

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <deque>
 #include <future>
+#include <string>
+#include <thread>
+#include <utility>
 
 #include "tests/support/status_matchers.h"
 
@@ -20,6 +24,27 @@ class FakeCall final : public QueuedCall {
  public:
   explicit FakeCall(int64_t bytes = 1) : bytes_(bytes) {}
 
+  FakeCall& Of(std::string flow) {
+    flow_ = std::move(flow);
+    return *this;
+  }
+  FakeCall& Batchable() {
+    can_run_with_others_ = true;
+    return *this;
+  }
+  FakeCall& Taking(std::chrono::nanoseconds least_time) {
+    least_time_ = least_time;
+    return *this;
+  }
+  FakeCall& Until(std::chrono::system_clock::time_point deadline) {
+    deadline_ = deadline;
+    return *this;
+  }
+  FakeCall& WithoutComputing() {
+    computes_ = false;
+    return *this;
+  }
+
   Status Enter(AdmissionQueue& queue) {
     queue_ = &queue;
     TCONV_RETURN_IF_ERROR(queue.Enter(bytes_));
@@ -27,26 +52,47 @@ class FakeCall final : public QueuedCall {
     return OkStatus();
   }
 
-  void Run(std::span<QueuedCall* const>) override {
+  std::string_view flow() const override { return flow_; }
+  std::chrono::system_clock::time_point deadline() const override { return deadline_; }
+  std::chrono::nanoseconds least_time() const override { return least_time_; }
+  bool computes() const override { return computes_; }
+  bool CanRunWith(const QueuedCall&) const override { return can_run_with_others_; }
+
+  void Run(std::span<QueuedCall* const> companions) override {
+    thread_ = std::this_thread::get_id();
+    companions_ = companions.size();
     started_.set_value();
     end_.get_future().wait();
-    queue_->Leave(bytes_);
+    for (QueuedCall* companion : companions) static_cast<FakeCall*>(companion)->LeaveQueue();
+    LeaveQueue();
   }
-  void Drop(const Status&) override {
-    was_dropped_ = true;
-    queue_->Leave(bytes_);
+  void Drop(const Status& why) override {
+    drop_reason_ = why;
+    LeaveQueue();
   }
 
   void AwaitStart() { started_.get_future().wait(); }
   void LetEnd() { end_.set_value(); }
-  bool was_dropped() const { return was_dropped_; }
+  bool was_dropped() const { return !drop_reason_.ok(); }
+  const Status& drop_reason() const { return drop_reason_; }
+  size_t companions() const { return companions_; }
+  std::thread::id thread() const { return thread_; }
 
  private:
+  void LeaveQueue() { queue_->Leave(bytes_); }
+
   AdmissionQueue* queue_ = nullptr;
   const int64_t bytes_;
+  std::string flow_;
+  bool can_run_with_others_ = false;
+  bool computes_ = true;
+  std::chrono::nanoseconds least_time_{0};
+  std::chrono::system_clock::time_point deadline_ = std::chrono::system_clock::time_point::max();
   std::promise<void> started_;
   std::promise<void> end_;
-  bool was_dropped_ = false;
+  Status drop_reason_;
+  size_t companions_ = 0;
+  std::thread::id thread_;
 };
 
 constexpr auto kLong = std::chrono::minutes(1);
@@ -73,6 +119,7 @@ TEST(AdmissionQueueTest, RefusesMoreWaitingCallsThanAllowed) {
   ASSERT_THAT(running.Enter(queue), IsOk());
   ASSERT_THAT(waiting.Enter(queue), IsOk());
   EXPECT_THAT(refused.Enter(queue), StatusIs(StatusCode::kResourceExhausted, HasSubstr("busy")));
+  EXPECT_GT(RetryDelayOf(queue.Enter(1)), std::chrono::milliseconds(0));
   running.LetEnd();
   waiting.LetEnd();
   ASSERT_TRUE(queue.WaitUntilIdle(Now() + kLong));
@@ -86,7 +133,9 @@ TEST(AdmissionQueueTest, RefusesCallsThatHoldMoreBytesThanAreLeft) {
   FakeCall refused(1);
   FakeCall too_large(101);
   AdmissionQueue queue({.handler_threads = 1, .max_waiting_calls = 10, .max_bytes = 100});
-  EXPECT_THAT(too_large.Enter(queue), StatusIs(StatusCode::kResourceExhausted));
+  const Status never = too_large.Enter(queue);
+  EXPECT_THAT(never, StatusIs(StatusCode::kResourceExhausted));
+  EXPECT_EQ(RetryDelayOf(never), std::nullopt);
   ASSERT_THAT(running.Enter(queue), IsOk());
   ASSERT_THAT(fitting.Enter(queue), IsOk());
   EXPECT_THAT(refused.Enter(queue), StatusIs(StatusCode::kResourceExhausted, HasSubstr("100")));
@@ -133,6 +182,192 @@ TEST(AdmissionQueueTest, RefusesCallsAfterItWasClosedAndFinishesThoseInside) {
   waiting.AwaitStart();
   waiting.LetEnd();
   EXPECT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+}
+
+TEST(AdmissionQueueTest, ACallMayGrowWithinTheLimit) {
+  AdmissionQueue queue({.handler_threads = 1, .max_bytes = 100});
+  ASSERT_THAT(queue.Enter(10), IsOk());
+  EXPECT_THAT(queue.Enlarge(90), IsOk());
+  EXPECT_EQ(queue.bytes(), 100);
+  EXPECT_THAT(queue.Enlarge(1), StatusIs(StatusCode::kResourceExhausted));
+  queue.Leave(100);
+  EXPECT_EQ(queue.bytes(), 0);
+  EXPECT_EQ(queue.calls(), 0);
+}
+
+TEST(AdmissionQueueTest, WaitingCallsThatCanRunTogetherDo) {
+  FakeCall running;
+  std::deque<FakeCall> waiting(5);
+  AdmissionQueue queue({.handler_threads = 1, .max_batch = 4});
+  ASSERT_THAT(running.Enter(queue), IsOk());
+  running.AwaitStart();
+  for (FakeCall& call : waiting) ASSERT_THAT(call.Batchable().Enter(queue), IsOk());
+  EXPECT_EQ(queue.waiting(), 5);
+  running.LetEnd();
+  waiting[0].AwaitStart();
+  EXPECT_EQ(waiting[0].companions(), 3u);
+  waiting[0].LetEnd();
+  waiting[4].AwaitStart();
+  EXPECT_EQ(waiting[4].companions(), 0u);
+  waiting[4].LetEnd();
+  EXPECT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+}
+
+TEST(AdmissionQueueTest, AFlowWithManyCallsDoesNotDelayOthers) {
+  FakeCall running;
+  FakeCall hot[2];
+  FakeCall other;
+  AdmissionQueue queue({.handler_threads = 1});
+  ASSERT_THAT(running.Of("hot").Enter(queue), IsOk());
+  running.AwaitStart();
+  for (FakeCall& call : hot) ASSERT_THAT(call.Of("hot").Enter(queue), IsOk());
+  ASSERT_THAT(other.Of("other").Enter(queue), IsOk());
+  running.LetEnd();
+  hot[0].AwaitStart();
+  hot[0].LetEnd();
+  other.AwaitStart();
+  EXPECT_EQ(queue.waiting(), 1);
+  other.LetEnd();
+  hot[1].LetEnd();
+}
+
+TEST(AdmissionQueueTest, ACallPastItsDeadlineIsNotRun) {
+  FakeCall running;
+  FakeCall waiting;
+  AdmissionQueue queue({.handler_threads = 1});
+  ASSERT_THAT(running.Enter(queue), IsOk());
+  running.AwaitStart();
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::milliseconds(2);
+  ASSERT_THAT(waiting.Until(deadline).Enter(queue), IsOk());
+  while (std::chrono::system_clock::now() <= deadline) std::this_thread::yield();
+  running.LetEnd();
+  ASSERT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+  EXPECT_THAT(waiting.drop_reason(), StatusIs(StatusCode::kDeadlineExceeded));
+}
+
+TEST(AdmissionQueueTest, ACallWhoseDeadlineCannotBeMetIsDroppedAtOnce) {
+  const auto in_a_minute = std::chrono::system_clock::now() + kLong;
+  FakeCall running;
+  FakeCall ahead;
+  FakeCall hopeless;
+  FakeCall behind;
+  FakeCall possible;
+  AdmissionQueue queue({.handler_threads = 1});
+  ASSERT_THAT(running.Enter(queue), IsOk());
+  running.AwaitStart();
+  ASSERT_THAT(hopeless.Taking(2 * kLong).Until(in_a_minute).Enter(queue), IsOk());
+  EXPECT_THAT(hopeless.drop_reason(), StatusIs(StatusCode::kDeadlineExceeded));
+  ASSERT_THAT(ahead.Taking(2 * kLong).Enter(queue), IsOk());
+  ASSERT_THAT(behind.Until(in_a_minute).Enter(queue), IsOk());
+  EXPECT_THAT(behind.drop_reason(), StatusIs(StatusCode::kDeadlineExceeded));
+  ASSERT_THAT(possible.Of("other").Until(in_a_minute).Enter(queue), IsOk());
+  for (FakeCall* call : {&running, &ahead, &possible}) call->LetEnd();
+  ASSERT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+  EXPECT_FALSE(possible.was_dropped());
+}
+
+class AdmissionQueueWithSlotsTest : public ::testing::Test {
+ protected:
+  // A call that holds the only slot until it is told to end.
+  void Occupy(FakeCall& call, AdmissionQueue& queue) {
+    ASSERT_THAT(call.Enter(queue), IsOk());
+    call.AwaitStart();
+    ASSERT_EQ(slots_.free(), 0);
+  }
+  void AwaitThreadThatWantsASlot() const {
+    while (!slots_.IsAwaited()) std::this_thread::yield();
+  }
+
+  ComputeSlots slots_{1, [] {}};
+};
+
+TEST_F(AdmissionQueueWithSlotsTest, CallsGatherWhileAllSlotsAreInUse) {
+  FakeCall running;
+  std::deque<FakeCall> waiting(5);
+  AdmissionQueue queue({.handler_threads = 4}, &slots_);
+  Occupy(running.Of("layer"), queue);
+  for (FakeCall& call : waiting) {
+    ASSERT_THAT(call.Of("layer").Batchable().Enter(queue), IsOk());
+    AwaitThreadThatWantsASlot();
+  }
+  EXPECT_EQ(queue.waiting(), 5);
+  running.LetEnd();
+  waiting[0].AwaitStart();
+  EXPECT_EQ(waiting[0].companions(), 4u);
+  waiting[0].LetEnd();
+}
+
+TEST_F(AdmissionQueueWithSlotsTest, CallsThatDoNotComputeNeedNoSlot) {
+  FakeCall running;
+  FakeCall idle;
+  AdmissionQueue queue({.handler_threads = 2}, &slots_);
+  Occupy(running, queue);
+  ASSERT_THAT(idle.WithoutComputing().Enter(queue), IsOk());
+  idle.AwaitStart();
+  idle.LetEnd();
+  running.LetEnd();
+}
+
+TEST_F(AdmissionQueueWithSlotsTest, OnlyAnotherFlowAndShortCallsPressForASlot) {
+  struct Case {
+    const char* flow;
+    std::chrono::milliseconds least_time;
+    bool presses;
+  };
+  for (const Case& c :
+       {Case{"layer", kLong, false}, Case{"layer", std::chrono::milliseconds(0), false},
+        Case{"layer", std::chrono::milliseconds(1), true}, Case{"other", kLong, true}}) {
+    FakeCall next;
+    AdmissionQueue queue({.handler_threads = 2}, &slots_);
+    ComputeSlot slot(slots_);
+    ASSERT_TRUE(slot.TryTake());
+    FakeCall running;
+    slot.Return();
+    Occupy(running.Of("layer"), queue);
+    ASSERT_THAT(next.Of(c.flow).Taking(c.least_time).Enter(queue), IsOk());
+    AwaitThreadThatWantsASlot();
+    EXPECT_EQ(slots_.IsPressed(), c.presses) << c.flow << " " << c.least_time.count();
+    running.LetEnd();
+    next.LetEnd();
+    ASSERT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+  }
+}
+
+TEST_F(AdmissionQueueWithSlotsTest, AShortCallRunsOnTheThreadThatBringsIt) {
+  FakeCall call;
+  call.LetEnd();
+  AdmissionQueue queue({.handler_threads = 1}, &slots_);
+  ASSERT_THAT(call.Taking(std::chrono::microseconds(20)).Enter(queue), IsOk());
+  EXPECT_EQ(call.thread(), std::this_thread::get_id());
+  EXPECT_EQ(slots_.free(), 1);
+  EXPECT_EQ(queue.calls(), 0);
+}
+
+TEST_F(AdmissionQueueWithSlotsTest, AShortCallThatFindsNoSlotWaitsLikeAnyOther) {
+  FakeCall running;
+  FakeCall call;
+  call.LetEnd();
+  AdmissionQueue queue({.handler_threads = 2}, &slots_);
+  Occupy(running, queue);
+  ASSERT_THAT(call.Taking(std::chrono::microseconds(20)).Enter(queue), IsOk());
+  EXPECT_EQ(queue.calls(), 2);
+  running.LetEnd();
+  ASSERT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+  EXPECT_NE(call.thread(), std::this_thread::get_id());
+}
+
+TEST_F(AdmissionQueueWithSlotsTest, ACallWaitsForCompanyThatIsArriving) {
+  FakeCall first;
+  FakeCall second;
+  first.LetEnd();
+  AdmissionQueue queue({.handler_threads = 2, .batch_delay = kLong}, &slots_);
+  ASSERT_THAT(queue.Enter(1), IsOk());  // the second, whose payload is being read
+  ASSERT_THAT(first.Batchable().Enter(queue), IsOk());
+  while (queue.waiting() > 0) std::this_thread::yield();
+  ASSERT_THAT(second.Batchable().Enter(queue), IsOk());
+  first.AwaitStart();
+  EXPECT_EQ(first.companions(), 1u);
+  queue.Leave(1);
 }
 
 }  // namespace
