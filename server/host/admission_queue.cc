@@ -86,6 +86,7 @@ void AdmissionQueue::Leave(int64_t bytes) {
   --calls_;
   bytes_ -= bytes;
   if (calls_ == 0) idle_.NotifyAll();
+  if (limits_.batch_delay.count() > 0) company_.NotifyAll();
 }
 
 std::chrono::milliseconds AdmissionQueue::RetryDelay() const {

@@ -317,12 +317,9 @@ TEST_F(AdmissionQueueWithSlotsTest, OnlyAnotherFlowAndShortCallsPressForASlot) {
   for (const Case& c :
        {Case{"layer", kLong, false}, Case{"layer", std::chrono::milliseconds(0), false},
         Case{"layer", std::chrono::milliseconds(1), true}, Case{"other", kLong, true}}) {
+    FakeCall running;
     FakeCall next;
     AdmissionQueue queue({.handler_threads = 2}, &slots_);
-    ComputeSlot slot(slots_);
-    ASSERT_TRUE(slot.TryTake());
-    FakeCall running;
-    slot.Return();
     Occupy(running.Of("layer"), queue);
     ASSERT_THAT(next.Of(c.flow).Taking(c.least_time).Enter(queue), IsOk());
     AwaitThreadThatWantsASlot();
@@ -365,9 +362,9 @@ TEST_F(AdmissionQueueWithSlotsTest, ACallWaitsForCompanyThatIsArriving) {
   ASSERT_THAT(first.Batchable().Enter(queue), IsOk());
   while (queue.waiting() > 0) std::this_thread::yield();
   ASSERT_THAT(second.Batchable().Enter(queue), IsOk());
+  queue.Leave(1);  // nobody else can come
   first.AwaitStart();
   EXPECT_EQ(first.companions(), 1u);
-  queue.Leave(1);
 }
 
 }  // namespace
