@@ -48,12 +48,11 @@ struct Upscaled {
 
 absl::StatusOr<Upscaled> Upscale(const Picture& picture, const std::string& layer, int64_t scale,
                                  Session& session) {
-  Tensor input = ToTensor(picture);
+  const Tensor input = ToTensor(picture);
   const auto start = std::chrono::steady_clock::now();
   TCONV_CLI_ASSIGN_OR_RETURN(const ForwardResult result,
-                             session.Await("waiting for the picture", [&] {
-                               return session.client().Forward(layer, std::move(input));
-                             }));
+                             session.Await("waiting for the picture",
+                                           [&] { return session.client().Forward(layer, input); }));
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   TCONV_CLI_ASSIGN_OR_RETURN(Picture scaled, FromOutput(result.output, picture, scale));
   return Upscaled{.picture = std::move(scaled), .seconds = elapsed.count()};

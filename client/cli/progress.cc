@@ -21,8 +21,8 @@ constexpr char kWipeLine[] = "\r\x1b[K";
 
 }  // namespace
 
-Progress::Progress(std::ostream* terminal, std::string label)
-    : terminal_(terminal), label_(std::move(label)) {
+Progress::Progress(std::ostream* terminal, std::string label, ProgressUnit unit)
+    : terminal_(terminal), label_(std::move(label)), unit_(unit) {
   if (terminal_) drawer_ = std::jthread([this](std::stop_token stop) { DrawUntil(stop); });
 }
 
@@ -39,24 +39,23 @@ void Progress::DrawUntil(std::stop_token stop) {
   if (stops_within(kSilence)) return;
   do {
     const auto elapsed = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
-    *terminal_ << kWipeLine << FormatProgress(label_, done_bytes_, total_bytes_, elapsed)
-               << std::flush;
+    *terminal_ << kWipeLine << FormatProgress(label_, unit_, done_, total_, elapsed) << std::flush;
   } while (!stops_within(kInterval));
   *terminal_ << kWipeLine << std::flush;
 }
 
-std::string FormatProgress(std::string_view label, int64_t done_bytes, int64_t total_bytes,
+std::string FormatProgress(std::string_view label, ProgressUnit unit, int64_t done, int64_t total,
                            milliseconds elapsed) {
-  if (total_bytes <= 0) {
-    return fmt::format("{}  {:.1f} s", label, static_cast<double>(elapsed.count()) / 1000);
-  }
+  const std::string time = fmt::format("{:.1f} s", static_cast<double>(elapsed.count()) / 1000);
+  if (total <= 0) return fmt::format("{}  {}", label, time);
   constexpr size_t kWidth = 20;
-  const double part =
-      std::clamp(static_cast<double>(done_bytes) / static_cast<double>(total_bytes), 0.0, 1.0);
+  const double part = std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
   const auto filled = static_cast<size_t>(part * kWidth);
-  return fmt::format("{}  [{}{}] {:3.0f}%  {} of {}", label, std::string(filled, '#'),
-                     std::string(kWidth - filled, '.'), 100 * part, FormatBytes(done_bytes),
-                     FormatBytes(total_bytes));
+  const std::string amount = unit == ProgressUnit::kBytes
+                                 ? fmt::format("{} of {}", FormatBytes(done), FormatBytes(total))
+                                 : time;
+  return fmt::format("{}  [{}{}] {:3.0f}%  {}", label, std::string(filled, '#'),
+                     std::string(kWidth - filled, '.'), 100 * part, amount);
 }
 
 }  // namespace tconv::cli

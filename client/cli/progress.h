@@ -11,20 +11,27 @@
 
 namespace tconv::cli {
 
+// What the numbers of a progress count.
+enum class ProgressUnit {
+  kBytes,
+  // Parts of the whole, which say nothing by themselves: the time is shown.
+  kParts,
+};
+
 // Draws from half a second after its construction, so that short steps stay
 // silent, and wipes its line when it is destroyed. Advance() may be called from
 // any thread; nobody else may write to the terminal meanwhile.
 class Progress {
  public:
   // Null: draws nothing. `terminal` must outlive this.
-  Progress(std::ostream* terminal, std::string label);
+  Progress(std::ostream* terminal, std::string label, ProgressUnit unit = ProgressUnit::kBytes);
   ~Progress();
 
   // How far the step is. Before the first call, and with a total of 0, only the
   // time is shown.
-  void Advance(int64_t done_bytes, int64_t total_bytes) {
-    total_bytes_ = total_bytes;
-    done_bytes_ = done_bytes;
+  void Advance(int64_t done, int64_t total) {
+    total_ = total;
+    done_ = done;
   }
 
  private:
@@ -32,14 +39,16 @@ class Progress {
 
   std::ostream* const terminal_;
   const std::string label_;
-  std::atomic<int64_t> done_bytes_ = 0;
-  std::atomic<int64_t> total_bytes_ = 0;
+  const ProgressUnit unit_;
+  std::atomic<int64_t> done_ = 0;
+  std::atomic<int64_t> total_ = 0;
   std::jthread drawer_;
 };
 
 // "reading x.npy  [#####...............]  25%  1.0 MiB of 4.0 MiB", without the
-// newline; without a total "waiting for the answer  3.2 s".
-std::string FormatProgress(std::string_view label, int64_t done_bytes, int64_t total_bytes,
+// newline; in parts "measuring  [#####...............]  25%  1.3 s"; without a
+// total "waiting for the answer  3.2 s".
+std::string FormatProgress(std::string_view label, ProgressUnit unit, int64_t done, int64_t total,
                            std::chrono::milliseconds elapsed);
 
 }  // namespace tconv::cli

@@ -49,6 +49,17 @@ class Session {
     return call();
   }
 
+  // The same, of call(observer), which tells the observer the share that is done,
+  // from 0 to 1, from any thread.
+  template <typename Call>
+  auto AwaitShare(const std::string& what, Call call) {
+    constexpr double kParts = 1000;
+    Progress progress(streams_.terminal, what, ProgressUnit::kParts);
+    return call([&progress](double share) {
+      progress.Advance(static_cast<int64_t>(share * kParts), static_cast<int64_t>(kParts));
+    });
+  }
+
   // The result of the command: `json` on one line for scripts, else `text`. On
   // standard error when `data_path` shows that standard output carries data.
   void Report(const Json& json, const std::string& text, const std::string& data_path = {});

@@ -107,13 +107,12 @@ void ReportForward(const ForwardFlags& flags, const ForwardResult& result, doubl
 }
 
 absl::Status Forward(const ForwardFlags& flags, Session& session) {
-  TCONV_CLI_ASSIGN_OR_RETURN(Tensor input, session.ReadTensor(flags.input_path));
+  TCONV_CLI_ASSIGN_OR_RETURN(const Tensor input, session.ReadTensor(flags.input_path));
   const auto start = std::chrono::steady_clock::now();
-  TCONV_CLI_ASSIGN_OR_RETURN(const ForwardResult result,
-                             session.Await("waiting for the output", [&] {
-                               return session.client().Forward(flags.name, std::move(input),
-                                                               {.compute_losses = flags.losses});
-                             }));
+  TCONV_CLI_ASSIGN_OR_RETURN(
+      const ForwardResult result, session.Await("waiting for the output", [&] {
+        return session.client().Forward(flags.name, input, {.compute_losses = flags.losses});
+      }));
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   TCONV_CLI_RETURN_IF_ERROR(session.WriteTensor(flags.output_path, result.output));
   ReportForward(flags, result, elapsed.count(), session);

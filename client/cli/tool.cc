@@ -40,7 +40,7 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 std::vector<Command> AddCommands(CLI::App& app) {
   return {AddCreate(app),  AddBuild(app),       AddSetWeights(app), AddGetWeights(app),
           AddForward(app), AddOutputShape(app), AddGet(app),        AddList(app),
-          AddDelete(app),  AddHealth(app),      AddDemo(app)};
+          AddDelete(app),  AddHealth(app),      AddDemo(app),       AddBench(app)};
 }
 
 ClientOptions ToClientOptions(const GlobalOptions& options) {

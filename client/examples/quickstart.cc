@@ -40,8 +40,8 @@ int main(int argc, char** argv) {
   std::cout << "weights are at version " << version << '\n';
 
   // One picture of 1 x 2 pixels becomes one of 2 x 4.
-  tconv::Tensor input = OrDie(tconv::Tensor::FromValues<float>({1, 1, 2, 2}, {1, 2, 3, 4}));
-  const tconv::ForwardResult result = OrDie(client.Forward(layer.name(), std::move(input)));
+  const tconv::Tensor input = OrDie(tconv::Tensor::FromValues<float>({1, 1, 2, 2}, {1, 2, 3, 4}));
+  const tconv::ForwardResult result = OrDie(client.Forward(layer.name(), input));
   std::cout << "output " << tconv::ToString(result.output.shape()) << ':';
   const std::span<const float> values = OrDie(result.output.values<float>());
   for (const float value : values) std::cout << ' ' << value;

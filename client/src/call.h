@@ -68,7 +68,6 @@ class Call {
   // Hands the result over; afterwards the call is destroyed.
   virtual void Deliver(absl::Status status) = 0;
 
-  void End(absl::Status status);
   void Cancel();
   bool MayRepeatAfter(const absl::Status& status) const;
   // Between half of it and all of it, as RetryPolicy says.

@@ -27,12 +27,18 @@ TEST(TableTest, FormatsBytesInTheLargestUnit) {
 }
 
 TEST(ProgressTest, ShowsABarWhenTheTotalIsKnown) {
-  EXPECT_EQ(FormatProgress("reading x", 1 << 20, 4 << 20, milliseconds(0)),
+  EXPECT_EQ(FormatProgress("reading x", ProgressUnit::kBytes, 1 << 20, 4 << 20, milliseconds(0)),
             "reading x  [#####...............]  25%  1.0 MiB of 4.0 MiB");
 }
 
+TEST(ProgressTest, ShowsTheTimeBesideABarOfParts) {
+  EXPECT_EQ(FormatProgress("measuring", ProgressUnit::kParts, 250, 1000, milliseconds(1250)),
+            "measuring  [#####...............]  25%  1.2 s");
+}
+
 TEST(ProgressTest, ShowsTheTimeWhenItIsNot) {
-  EXPECT_EQ(FormatProgress("waiting", 0, 0, milliseconds(3210)), "waiting  3.2 s");
+  EXPECT_EQ(FormatProgress("waiting", ProgressUnit::kBytes, 0, 0, milliseconds(3210)),
+            "waiting  3.2 s");
 }
 
 TEST(ProgressTest, StaysSilentDuringShortSteps) {

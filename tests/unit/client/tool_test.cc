@@ -18,6 +18,8 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::Property;
 using ::testing::Return;
 using ::testing::SaveArg;
 using ::testing::StrictMock;
@@ -89,6 +91,10 @@ TEST_F(ToolTest, RefusesWrongUsageWithoutCallingTheServer) {
       {"create", "--filters", "3", "--kernel-size", "3,,3"},
       {"set-weights", "up1", "--kernel", "-", "--bias", "-"},
       {"set-weights", "up1"},
+      {"bench", "up1"},
+      {"bench", "up1", "--shape", "1,2,2,3", "--stream", "--unary"},
+      {"bench", "up1", "--shape", "1,2,2,3", "--requests", "3", "--duration", "1"},
+      {"bench", "up1", "--shape", "1,2,2,3", "--concurrency", "0"},
       {"demo", "--input", "a.png", "--output", "b.png", "--scale", "9"},
   };
   for (const auto& arguments : kCases) {
@@ -196,6 +202,47 @@ TEST_F(ToolTest, ForwardWritesDataToStandardOutputAndTheReportToStandardError) {
   const Json report = Json::parse(err());
   EXPECT_EQ(report["output"], Json({{"dtype", "float32"}, {"shape", {1, 1, 1}}}));
   EXPECT_EQ(report["losses"], Json::array({{{"source", "kernel"}, {"value", 0.25}}}));
+}
+
+TEST_F(ToolTest, BenchCountsCallsAndErrorsAndTellsTheTimeOfTheServer) {
+  const ForwardResult answer{.output = *Tensor::FromValues<float>({2}, {1, 2}),
+                             .timing = ServerTiming{.queue = std::chrono::microseconds(5),
+                                                    .compute = std::chrono::microseconds(700)}};
+  const auto is_stream = Field(&ForwardOptions::transfer, Transfer::kStream);
+  EXPECT_CALL(*connection_,
+              Forward("up1", Property(&Tensor::shape, ElementsAre(1, 2, 2, 3)), is_stream))
+      .Times(2 + 7)
+      .WillOnce(Return(answer))
+      .WillOnce(Return(answer))
+      .WillOnce(Return(absl::ResourceExhaustedError("busy")))
+      .WillRepeatedly(Return(answer));
+  EXPECT_EQ(Run({"bench", "up1", "--shape", "1,2,2,3", "--concurrency", "3", "--requests", "7",
+                 "--warm-up", "2", "--stream", "--json"}),
+            0);
+  const Json report = Json::parse(out());
+  EXPECT_EQ(report["calls"], 6);
+  EXPECT_EQ(report["concurrency"], 3);
+  EXPECT_EQ(report["errors"], Json({{"RESOURCE_EXHAUSTED", 1}}));
+  EXPECT_EQ(report["server_median_seconds"]["compute"], 0.0007);
+  EXPECT_LE(report["latency_seconds"]["p50"], report["latency_seconds"]["max"]);
+  const double bytes =
+      report["megabytes_per_second"].get<double>() * 1e6 * report["seconds"].get<double>();
+  EXPECT_NEAR(bytes, 6 * (12 + 2) * 4, 1e-3);
+}
+
+TEST_F(ToolTest, BenchEndsAfterItsDuration) {
+  EXPECT_CALL(*connection_, Forward).WillRepeatedly(Return(ForwardResult()));
+  EXPECT_EQ(Run({"bench", "up1", "--shape", "1", "--duration", "0.01", "--warm-up", "0"}), 0);
+  EXPECT_THAT(out(), HasSubstr("calls/s"));
+  EXPECT_THAT(out(), Not(HasSubstr("server compute")));
+}
+
+TEST_F(ToolTest, BenchFailsWithTheErrorWhenNothingSucceeds) {
+  EXPECT_CALL(*connection_, Forward).WillRepeatedly(Return(absl::NotFoundError("no up1")));
+  EXPECT_EQ(Run({"bench", "up1", "--shape", "1", "--requests", "3"}), 4);
+  EXPECT_EQ(Run({"bench", "up1", "--shape", "1", "--requests", "3", "--warm-up", "0", "--json"}),
+            4);
+  EXPECT_EQ(Json::parse(out())["errors"], Json({{"NOT_FOUND", 3}}));
 }
 
 TEST_F(ToolTest, NamesTheFileThatIsNotValid) {
