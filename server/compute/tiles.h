@@ -40,7 +40,4 @@ int64_t ImagesPerTask(const TileCost& cost);
 std::chrono::nanoseconds ExpectedTime(const DeconvProblem& problem);
 std::chrono::nanoseconds ConversionTime(int64_t elements);
 
-// a / b, rounded up.
-inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 }  // namespace tconv::server

@@ -262,10 +262,14 @@ std::optional<ObjectSpec> Activation::AsKerasLayer() const {
   return std::nullopt;
 }
 
+StatusOr<int> Activation::AxisOf(int rank) const {
+  assert(!is_elementwise());
+  return NormalizeAxis("axis", static_cast<int64_t>(state_->arguments[0]), rank);
+}
+
 StatusOr<Shape> Activation::OutputShape(const Shape& z) const {
   if (is_elementwise()) return z;
-  TCONV_ASSIGN_OR_RETURN(
-      const int axis, NormalizeAxis("axis", static_cast<int64_t>(state_->arguments[0]), z.rank()));
+  TCONV_ASSIGN_OR_RETURN(const int axis, AxisOf(z.rank()));
   if (!state_->function->halves_axis) return z;
   if (z[axis] % 2 != 0) {
     return InvalidField("name", "expected an even extent to halve on axis {}, got {}", axis,
@@ -292,8 +296,7 @@ template void Activation::ApplyElementwise(std::span<double> values) const;
 void Activation::ApplyAlongAxis(ConstTensorView z, TensorView y) const {
   assert(!is_elementwise());
   if (z.shape.num_elements() == 0) return;
-  const StatusOr<int> axis =
-      NormalizeAxis("axis", static_cast<int64_t>(state_->arguments[0]), z.shape.rank());
+  const StatusOr<int> axis = AxisOf(z.shape.rank());
   assert(axis.ok());
   if (z.dtype == DType::kFloat32) {
     ApplyToRows(state_->function->row_float, z, y, *axis);

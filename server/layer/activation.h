@@ -49,6 +49,11 @@ class Activation {
   // ...), with every argument present; nothing when Keras has none.
   std::optional<ObjectSpec> AsKerasLayer() const;
 
+  // The axis, counted from the front, that it runs along in tensors of `rank`
+  // axes. INVALID_ARGUMENT (about `arguments.axis`) when there is no such.
+  // REQUIRES: !is_elementwise().
+  StatusOr<int> AxisOf(int rank) const;
+
   // The shape of f(z) for z of shape `z`: the same, except that glu halves its
   // axis. INVALID_ARGUMENT when the axis does not exist (about `arguments.axis`)
   // or cannot be halved (about `name`).

@@ -11,6 +11,9 @@
 
 namespace tconv::server {
 
+// a / b, rounded up.
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // One spatial axis of a transposed convolution. Input position i and tap j
 // contribute to output position i * stride + j * dilation - crop_begin, when
 // that is in [0, out). Positions that no tap reaches hold the bias alone.
