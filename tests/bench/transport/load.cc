@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <thread>
@@ -64,7 +63,7 @@ void BenchSmall(const std::string& echo_target, milliseconds duration) {
   for (int turn = 0; turn < kTurns; ++turn) {
     Append(echo_times, RunForAWhile(kCallers, duration, [&](int i) {
              const auto caller = static_cast<size_t>(i);
-             if (!echoes[caller]->Call("/bench/Echo", bytes, &received[caller])) std::abort();
+             Check(echoes[caller]->Call("/bench/Echo", bytes, &received[caller]), "the echo");
            }));
     Append(times, Load(client, layer, kCallers, duration));
   }
@@ -93,7 +92,7 @@ void BenchHeavy(milliseconds duration) {
   Load(client, layer, kCallers, milliseconds(200));
   for (int turn = 0; turn < kTurns; ++turn) {
     Append(local_times, RunForAWhile(threads, duration, [&](int i) {
-             if (!computations[static_cast<size_t>(i)].run().ok()) std::abort();
+             Check(computations[static_cast<size_t>(i)].run(), "the computation");
            }));
     Append(times, Load(client, layer, kCallers, duration));
   }

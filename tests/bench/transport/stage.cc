@@ -1,9 +1,9 @@
 #include "tests/bench/transport/stage.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
+#include <exception>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -12,10 +12,8 @@
 namespace tconv::bench {
 namespace {
 
-[[noreturn]] void Die(const std::string& message) {
-  std::fprintf(stderr, "transport_bench: %s\n", message.c_str());
-  std::exit(1);
-}
+// Not an exit: servers that were started have to end.
+[[noreturn]] void Die(const std::string& message) { throw std::runtime_error(message); }
 
 int64_t BytesOf(const server::DeconvProblem& problem, const server::Shape& shape) {
   return shape.num_elements() * static_cast<int64_t>(server::SizeOf(problem.dtype));
@@ -25,7 +23,7 @@ int64_t BytesOf(const server::DeconvProblem& problem, const server::Shape& shape
 
 double MicrosecondsOf(const std::function<bool()>& work) {
   const auto begin = Clock::now();
-  if (!work()) Die("a call failed");
+  Check(work(), "a call");
   return Microseconds(Clock::now() - begin);
 }
 
@@ -39,6 +37,10 @@ double Percentile(std::vector<double> values, double part) {
 
 void Check(const absl::Status& status, const std::string& what) {
   if (!status.ok()) Die(what + ": " + status.ToString());
+}
+
+void Check(bool is_ok, const std::string& what) {
+  if (!is_ok) Die(what + " failed");
 }
 
 int64_t BenchLayer::input_bytes() const { return BytesOf(row_.problem, row_.problem.src_shape()); }
@@ -92,22 +94,30 @@ std::vector<double> RunForAWhile(int threads, std::chrono::milliseconds duration
                                  const std::function<void(int)>& work) {
   std::mutex mutex;
   std::vector<double> all;
+  std::exception_ptr failure;
   const auto end = Clock::now() + duration;
   std::vector<std::thread> workers;
   for (int thread = 0; thread < threads; ++thread) {
     workers.emplace_back([&, thread] {
       std::vector<double> times;
-      for (auto begin = Clock::now(); begin < end;) {
-        work(thread);
-        const auto now = Clock::now();
-        times.push_back(Microseconds(now - begin));
-        begin = now;
+      std::exception_ptr error;
+      try {
+        for (auto begin = Clock::now(); begin < end;) {
+          work(thread);
+          const auto now = Clock::now();
+          times.push_back(Microseconds(now - begin));
+          begin = now;
+        }
+      } catch (...) {
+        error = std::current_exception();
       }
       const std::lock_guard lock(mutex);
       all.insert(all.end(), times.begin(), times.end());
+      if (error) failure = error;
     });
   }
   for (std::thread& worker : workers) worker.join();
+  if (failure) std::rethrow_exception(failure);
   return all;
 }
 

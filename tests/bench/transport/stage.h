@@ -23,14 +23,16 @@ inline double Microseconds(Clock::duration time) {
   return std::chrono::duration<double, std::micro>(time).count();
 }
 
-// How long `work` takes. Ends the benchmark when it fails.
+// What follows ends the benchmark when it fails, by a std::runtime_error.
+
+void Check(const absl::Status& status, const std::string& what);
+void Check(bool is_ok, const std::string& what);
+
+// How long `work` takes.
 double MicrosecondsOf(const std::function<bool()>& work);
 
 // A part of what was measured, 0 to 1. REQUIRES: not empty.
 double Percentile(std::vector<double> values, double part);
-
-// Ends the benchmark with a message unless OK.
-void Check(const absl::Status& status, const std::string& what);
 
 // A problem, written as in tests/data/shapes.txt, with random numbers.
 class BenchLayer {
@@ -52,7 +54,6 @@ class BenchLayer {
   testing::ShapeRow row_;
 };
 
-// A call of `layer` that ends the benchmark when it fails.
 ForwardResult ForwardOrDie(const Client& client, const BenchLayer& layer, const Tensor& input,
                            Transfer transfer = Transfer::kAutomatic);
 

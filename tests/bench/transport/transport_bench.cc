@@ -6,7 +6,8 @@
 //
 // Servers are processes of their own, on loopback. Markdown comes out.
 #include <chrono>
-#include <optional>
+#include <cstdio>
+#include <exception>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -14,8 +15,10 @@
 #include "tests/bench/transport/peer_server.h"
 #include "tests/bench/transport/stage.h"
 
-int main(int argc, char** argv) {
-  using namespace tconv::bench;
+namespace tconv::bench {
+namespace {
+
+int Main(int argc, char** argv) {
   std::string part = "all";
   int rounds = 10;
   int64_t milliseconds = 2000;
@@ -33,9 +36,19 @@ int main(int argc, char** argv) {
   const PeerServer plain(PeerKind::kPlain);
   const std::chrono::milliseconds turn(milliseconds);
   const auto is_wanted = [&](const char* name) { return part == name || part == "all"; };
-  if (is_wanted("latency")) BenchLatency(echo.target(), plain.target(), rounds);
-  if (is_wanted("load")) BenchLoad(echo.target(), turn);
-  if (is_wanted("batching")) BenchBatching(turn);
-  if (is_wanted("memory")) BenchMemory();
+  try {
+    if (is_wanted("latency")) BenchLatency(echo.target(), plain.target(), rounds);
+    if (is_wanted("load")) BenchLoad(echo.target(), turn);
+    if (is_wanted("batching")) BenchBatching(turn);
+    if (is_wanted("memory")) BenchMemory();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "transport_bench: %s\n", error.what());
+    return 1;
+  }
   return 0;
 }
+
+}  // namespace
+}  // namespace tconv::bench
+
+int main(int argc, char** argv) { return tconv::bench::Main(argc, argv); }
