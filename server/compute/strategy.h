@@ -23,8 +23,9 @@ class ForwardPlan {
   virtual ~ForwardPlan() = default;
 
   // dst = activation(transposed_convolution(src, kernel) + bias). Writes every
-  // element of dst. REQUIRES: src and dst are 64-byte aligned and have the
-  // dtype, src_shape() and dst_shape() of the problem; no overlap.
+  // element of dst. REQUIRES: src and dst are aligned to their elements, better
+  // to 64 bytes, and have the dtype, src_shape() and dst_shape() of the problem;
+  // no overlap.
   virtual Status Execute(ConstTensorView src, TensorView dst) const = 0;
 
   // Memory that this plan holds and shares with no other, in bytes.

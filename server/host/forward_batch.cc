@@ -4,7 +4,7 @@
 #include <chrono>
 #include <utility>
 
-#include "server/layer/signature.h"
+#include "server/layer/slabs.h"
 
 namespace tconv::server {
 namespace {
@@ -19,14 +19,6 @@ int64_t RoundedDown(int64_t available) {
   return available / step * step;
 }
 
-// Whether an image's results depend on what else is in its batch.
-bool MixesImages(const DeconvProblem& problem) {
-  const Activation& activation = problem.activation;
-  if (activation.is_elementwise()) return false;
-  const auto axis = static_cast<int64_t>(NumberArgument(activation.spec(), "axis"));
-  return axis == 0 || axis == -problem.linear_shape().rank();
-}
-
 DeconvProblem Repeated(const DeconvProblem& problem, int64_t times) {
   DeconvProblem repeated = problem;
   repeated.batch *= times;
@@ -35,7 +27,8 @@ DeconvProblem Repeated(const DeconvProblem& problem, int64_t times) {
 
 // How many of `available` jobs like this one are computed together.
 int64_t BatchSize(const ReadyForward& first, int64_t available, int64_t max_output_bytes) {
-  if (first.plan == nullptr || MixesImages(first.problem)) return 1;
+  if (first.plan == nullptr || !CutsOf(first.problem).images) return 1;
+  if (first.computation->slabs().size() > 1) return 1;
   const int64_t bytes =
       first.problem.dst_shape().num_elements() * static_cast<int64_t>(SizeOf(first.problem.dtype));
   int64_t size = RoundedDown(std::clamp<int64_t>(max_output_bytes / bytes, 1, available));
@@ -102,10 +95,12 @@ class BatchInput {
   std::vector<Tensor> unconverted_;
 };
 
-Status ExecuteTimed(const CachedPlan& cached, ConstTensorView src, TensorView dst) {
+// By slabs, or all of a batch at once.
+Status Execute(ForwardBatch batch, const CachedPlan& plan, ConstTensorView src, TensorView dst) {
+  if (batch.size() == 1) return batch.front().computation->ExecuteAll(src, dst);
   const auto begin = steady_clock::now();
-  TCONV_RETURN_IF_ERROR(cached.plan->Execute(src, dst));
-  cached.least_time.Record(steady_clock::now() - begin);
+  TCONV_RETURN_IF_ERROR(plan.plan->Execute(src, dst));
+  plan.least_time.Record(steady_clock::now() - begin);
   return OkStatus();
 }
 
@@ -142,7 +137,7 @@ Status ComputeBatch(PlanCache& plans, const std::shared_ptr<const Weights>& weig
   if (plan != nullptr) {
     BatchInput input(batch, problem);
     TCONV_RETURN_IF_ERROR(input.Reserve());
-    TCONV_RETURN_IF_ERROR(ExecuteTimed(*plan, input.Fetch(), output->mutable_view()));
+    TCONV_RETURN_IF_ERROR(Execute(batch, *plan, input.Fetch(), output->mutable_view()));
   }
   const auto computed = steady_clock::now();
   for (size_t i = 0; i < batch.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "server/base/status.h"
 #include "server/compute/plan_cache.h"
 #include "server/host/forward_job.h"
+#include "server/host/slab_computation.h"
 #include "server/layer/weights.h"
 
 namespace tconv::server {
@@ -17,7 +18,9 @@ namespace tconv::server {
 struct ReadyForward {
   ForwardJob* job = nullptr;
   DeconvProblem problem;
-  std::shared_ptr<const CachedPlan> plan;  // null: the output has no elements
+  // Null when the output has no elements.
+  std::shared_ptr<const SlabComputation> computation;
+  std::shared_ptr<const CachedPlan> plan;  // of the first slab
 };
 
 // Jobs that are computed together, a part of a vector.
@@ -26,7 +29,8 @@ using ForwardBatch = std::span<const ReadyForward>;
 // Reorders `jobs`, of one layer with one state of its weights, and cuts them into
 // batches. Those of a batch have the same problem and are computed by the strategy
 // of each alone, if it takes them all at once, to the same last bit. No output of
-// a batch is larger than `max_output_bytes` unless it is a job's own.
+// a batch is larger than `max_output_bytes` unless it is a job's own. What is
+// computed in several slabs is computed alone.
 //
 // The number of jobs in a batch is one of few: each number of images has a plan of
 // its own, to be compiled and kept, and the packed weights alone are shared. The

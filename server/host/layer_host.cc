@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/host/losses.h"
 #include "server/store/store_errors.h"
 
 namespace tconv::server {
@@ -33,6 +34,16 @@ Status NotBuilt(const std::string& name) {
                    "layer \"{}\" has no weights yet: call Build with the shape of its inputs, or "
                    "give input_shape or weights to Create",
                    name);
+}
+
+// Whether weights may be replaced.
+Status CheckVersion(const std::string& name, const LayerSnapshot& snapshot,
+                    std::optional<int64_t> if_version) {
+  if (if_version.has_value() && *if_version != snapshot.weights_version) {
+    return MakeError(StatusCode::kAborted, "weights of layer \"{}\" are at version {}, not {}",
+                     name, snapshot.weights_version, *if_version);
+  }
+  return snapshot.is_built() ? OkStatus() : NotBuilt(name);
 }
 
 // Refuses weights over the limit before anything is allocated for them.
@@ -71,32 +82,6 @@ StatusOr<std::shared_ptr<const Weights>> FirstWeights(const LayerDraft& draft,
     return draft.weights.has_value() ? InField("weights", weights.status()) : weights.status();
   }
   return std::make_shared<const Weights>(*std::move(weights));
-}
-
-// A loss has the type of what it is computed from, as in Keras.
-double LossOf(const Regularizer& regularizer, ConstTensorView values, int64_t samples = 1) {
-  if (samples == 0) return 0;
-  return RoundTo(values.dtype, regularizer.Penalty(values) / static_cast<double>(samples));
-}
-
-// The terms of Keras' layer.losses, in its order: only trainable weights are
-// penalized, and the activity counts per sample.
-std::vector<Loss> Losses(const LayerConfig& config, const Weights& weights,
-                         ConstTensorView output) {
-  std::vector<Loss> losses;
-  if (config.activity_regularizer.has_value()) {
-    losses.push_back(
-        {LossSource::kActivity, LossOf(*config.activity_regularizer, output, output.shape[0])});
-  }
-  if (!config.trainable) return losses;
-  if (config.kernel_regularizer.has_value()) {
-    losses.push_back(
-        {LossSource::kKernel, LossOf(*config.kernel_regularizer, weights.kernel.view())});
-  }
-  if (config.bias_regularizer.has_value() && weights.bias.has_value()) {
-    losses.push_back({LossSource::kBias, LossOf(*config.bias_regularizer, weights.bias->view())});
-  }
-  return losses;
 }
 
 Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
@@ -177,23 +162,46 @@ StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
   return Describe(*layer);
 }
 
-StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsSource& source,
-                                        std::optional<int64_t> if_version) {
+template <typename Make>
+StatusOr<int64_t> LayerHost::ReplaceWeights(const std::string& name,
+                                            std::optional<int64_t> if_version, Make make) {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
 
   MutexLock lock(layer->change_mutex());
   if (layer->is_deleted()) return LayerNotFound(name);
   const LayerSnapshot snapshot = layer->snapshot();
-  if (if_version.has_value() && *if_version != snapshot.weights_version) {
-    return MakeError(StatusCode::kAborted, "weights of layer \"{}\" are at version {}, not {}",
-                     name, snapshot.weights_version, *if_version);
-  }
-  if (!snapshot.is_built()) return NotBuilt(name);
-  StatusOr<Weights> next =
-      MakeWeights(layer->config(), snapshot.in_channels, source, snapshot.weights_version + 1);
+  TCONV_RETURN_IF_ERROR(CheckVersion(name, snapshot, if_version));
+  StatusOr<Weights> next = make(*layer, snapshot.weights_version + 1);
   if (!next.ok()) return InField("weights", next.status());
   TCONV_RETURN_IF_ERROR(Advance(*layer, *std::move(next)));
   return snapshot.weights_version + 1;
+}
+
+StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsSource& source,
+                                        std::optional<int64_t> if_version) {
+  return ReplaceWeights(name, if_version, [&](const Layer& layer, int64_t version) {
+    return MakeWeights(layer.config(), layer.snapshot().in_channels, source, version);
+  });
+}
+
+StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, Tensor kernel,
+                                        std::optional<Tensor> bias,
+                                        std::optional<int64_t> if_version) {
+  return ReplaceWeights(name, if_version, [&](const Layer& layer, int64_t version) {
+    return AdoptWeights(layer.config(), layer.snapshot().in_channels, std::move(kernel),
+                        std::move(bias), version);
+  });
+}
+
+Status LayerHost::CheckNewWeights(const std::string& name, const Shape& kernel,
+                                  const std::optional<Shape>& bias,
+                                  std::optional<int64_t> if_version) const {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  const LayerSnapshot snapshot = layer->snapshot();
+  TCONV_RETURN_IF_ERROR(CheckVersion(name, snapshot, if_version));
+  TCONV_RETURN_IF_ERROR(
+      CheckWeightBytes(layer->config(), snapshot.in_channels, limits_.max_layer_bytes));
+  return CheckWeightShapes(layer->config(), snapshot.in_channels, kernel, bias);
 }
 
 Status LayerHost::Advance(Layer& layer, Weights weights) {
@@ -260,7 +268,9 @@ StatusOr<ReadyForward> LayerHost::Prepare(const LayerConfig& config,
                          MakeDeconvProblem(config, weights->in_channels(), job.input->shape()));
   TCONV_RETURN_IF_ERROR(CheckOutputBytes(ready.problem, limits_.max_output_bytes));
   if (ready.problem.dst_shape().num_elements() > 0) {
-    TCONV_ASSIGN_OR_RETURN(ready.plan, plans_.GetOrCompile(ready.problem, weights));
+    ready.computation =
+        std::make_shared<const SlabComputation>(plans_, ready.problem, weights, limits_.slab_bytes);
+    TCONV_ASSIGN_OR_RETURN(ready.plan, ready.computation->PlanOf(ready.computation->slabs()[0]));
   }
   job.times.plan = std::chrono::steady_clock::now() - begin;
   return ready;
@@ -279,9 +289,32 @@ void LayerHost::Compute(const LayerConfig& config, const std::shared_ptr<const W
     if (!status.ok()) {
       job.result = status;
     } else if (job.compute_losses) {
-      job.result->losses = Losses(config, *weights, job.result->output);
+      PenaltySums sums;
+      if (config.activity_regularizer.has_value() && ready.computation != nullptr) {
+        sums = ready.computation->SumsOf(job.result->output);
+      }
+      job.result->losses = LossesOf(config, *weights, sums, ready.problem);
     }
   }
+}
+
+StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const StreamedForward& forward) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(forward.layer));
+  const LayerSnapshot snapshot = layer->snapshot();
+  if (!snapshot.is_built()) return NotBuilt(forward.layer);
+  TCONV_ASSIGN_OR_RETURN(const DeconvProblem problem,
+                         MakeDeconvProblem(layer->config(), snapshot.in_channels, forward.shape));
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, CurrentWeights(*layer));
+  auto session = std::make_unique<ForwardSession>(
+      layer->config(), weights, SlabComputation(plans_, problem, weights, limits_.slab_bytes),
+      forward.dtype, forward.compute_losses);
+  if (session->buffer_bytes() > limits_.max_stream_bytes) {
+    return MakeError(StatusCode::kResourceExhausted,
+                     "the parts in which {} is computed take {} bytes, the server allows a stream "
+                     "{}",
+                     ToString(forward.shape), session->buffer_bytes(), limits_.max_stream_bytes);
+  }
+  return session;
 }
 
 std::chrono::nanoseconds LayerHost::LeastForwardTime(const std::string& name,

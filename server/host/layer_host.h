@@ -15,11 +15,13 @@
 #include "server/compute/plan_cache.h"
 #include "server/host/forward_batch.h"
 #include "server/host/forward_job.h"
+#include "server/host/forward_session.h"
 #include "server/host/layer.h"
 #include "server/host/layer_registry.h"
 #include "server/host/loaded_weights.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
+#include "server/layer/slabs.h"
 #include "server/layer/weights.h"
 #include "server/store/layer_store.h"
 #include "server/tensor/tensor.h"
@@ -35,6 +37,10 @@ struct HostLimits {
   int64_t max_loaded_weight_bytes = int64_t{8} << 30;
   // Of one output of Forward.
   int64_t max_output_bytes = (int64_t{2} << 30) - (int64_t{1} << 20);
+  // Of the input and output that one stream has in memory.
+  int64_t max_stream_bytes = int64_t{256} << 20;
+  // As for SlabsOf().
+  int64_t slab_bytes = kSlabBytes;
 };
 
 // How to create a layer.
@@ -81,6 +87,13 @@ class LayerHost {
   // Returns the new version.
   StatusOr<int64_t> SetWeights(const std::string& name, const WeightsSource& source,
                                std::optional<int64_t> if_version);
+  // What SetWeights() would say to weights of these shapes, before they are there.
+  // RESOURCE_EXHAUSTED beyond max_layer_bytes.
+  Status CheckNewWeights(const std::string& name, const Shape& kernel,
+                         const std::optional<Shape>& bias, std::optional<int64_t> if_version) const;
+  // Takes the tensors instead of copying them, as far as their type allows.
+  StatusOr<int64_t> SetWeights(const std::string& name, Tensor kernel, std::optional<Tensor> bias,
+                               std::optional<int64_t> if_version);
   StatusOr<std::shared_ptr<const Weights>> GetWeights(const std::string& name);
   // Fills in what comes of `job`.
   void Forward(ForwardJob& job);
@@ -88,6 +101,9 @@ class LayerHost {
   // shape are computed as one batch where that is allowed, with the same results
   // to the last bit; a job that fails does not harm the others.
   void ForwardTogether(std::span<ForwardJob* const> jobs);
+  // Begins a Forward whose input and output are streamed; they may be larger than
+  // those of a Forward. RESOURCE_EXHAUSTED beyond max_stream_bytes.
+  StatusOr<std::unique_ptr<ForwardSession>> StreamForward(const StreamedForward& forward);
   // What such a Forward has been seen to take at least; 0 when it has not been
   // seen, or is no longer remembered. Cheap.
   std::chrono::nanoseconds LeastForwardTime(const std::string& name,
@@ -106,6 +122,10 @@ class LayerHost {
                                  const std::shared_ptr<const Weights>& weights, ForwardJob& job);
   void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
                ForwardBatch batch);
+  // Makes and stores the next version of the weights by make(layer, version).
+  template <typename Make>
+  StatusOr<int64_t> ReplaceWeights(const std::string& name, std::optional<int64_t> if_version,
+                                   Make make);
   // The weights of the current snapshot. FAILED_PRECONDITION: not built.
   StatusOr<std::shared_ptr<const Weights>> CurrentWeights(Layer& layer);
   // Stores weights as the next version of `layer` and publishes them.

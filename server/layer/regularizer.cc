@@ -7,54 +7,43 @@
 #include "server/layer/signature.h"
 
 namespace tconv::server {
-namespace {
 
-// Over the elements w of a tensor.
-struct Sums {
-  double absolute = 0;
-  double squares = 0;
-};
-
-Sums SumsOf(ConstTensorView weight) {
-  Sums sums;
+void PenaltySums::Add(ConstTensorView part) {
   std::array<double, 1024> chunk;
-  const int64_t count = weight.shape.num_elements();
-  const int64_t element_bytes = static_cast<int64_t>(SizeOf(weight.dtype));
+  const int64_t count = part.shape.num_elements();
+  const int64_t element_bytes = static_cast<int64_t>(SizeOf(part.dtype));
   for (int64_t begin = 0; begin < count; begin += std::ssize(chunk)) {
     const int64_t size = std::min<int64_t>(std::ssize(chunk), count - begin);
-    Convert({weight.dtype, {size}, weight.data + begin * element_bytes},
+    Convert({part.dtype, {size}, part.data + begin * element_bytes},
             {DType::kFloat64, {size}, reinterpret_cast<std::byte*>(chunk.data())});
     for (const double value : std::span(chunk).first(static_cast<size_t>(size))) {
-      sums.absolute += std::abs(value);
-      sums.squares += value * value;
+      absolute_ += std::abs(value);
+      squares_ += value * value;
     }
   }
-  return sums;
 }
-
-}  // namespace
 
 struct Regularizer::Row {
   Signature signature;
-  double (*penalty)(const ObjectSpec& spec, const Sums& sums);
+  double (*penalty)(const ObjectSpec& spec, const PenaltySums& sums);
 };
 
 const std::vector<Regularizer::Row>& Regularizer::Rows() {
   static const auto& rows = *new std::vector<Row>{
       {{"L1", {"l1"}, {{"l1", 0.01, kNonNegative}}},
-       [](const ObjectSpec& spec, const Sums& sums) {
-         return NumberArgument(spec, "l1") * sums.absolute;
+       [](const ObjectSpec& spec, const PenaltySums& sums) {
+         return NumberArgument(spec, "l1") * sums.absolute();
        }},
       {{"L2", {"l2"}, {{"l2", 0.01, kNonNegative}}},
-       [](const ObjectSpec& spec, const Sums& sums) {
-         return NumberArgument(spec, "l2") * sums.squares;
+       [](const ObjectSpec& spec, const PenaltySums& sums) {
+         return NumberArgument(spec, "l2") * sums.squares();
        }},
       {{"L1L2", {"l1l2", "l1_l2"}, {{"l1", 0.0, kNonNegative}, {"l2", 0.0, kNonNegative}}},
-       [](const ObjectSpec& spec, const Sums& sums) {
+       [](const ObjectSpec& spec, const PenaltySums& sums) {
          // A factor of zero removes its term here, even one that is infinite.
          const double l1 = NumberArgument(spec, "l1");
          const double l2 = NumberArgument(spec, "l2");
-         return (l1 == 0 ? 0 : l1 * sums.absolute) + (l2 == 0 ? 0 : l2 * sums.squares);
+         return (l1 == 0 ? 0 : l1 * sums.absolute()) + (l2 == 0 ? 0 : l2 * sums.squares());
        }},
   };
   return rows;
@@ -76,7 +65,11 @@ StatusOr<Regularizer> Regularizer::Make(const ObjectSpec& spec) {
 }
 
 double Regularizer::Penalty(ConstTensorView weight) const {
-  return row_->penalty(spec_, SumsOf(weight));
+  PenaltySums sums;
+  sums.Add(weight);
+  return Penalty(sums);
 }
+
+double Regularizer::Penalty(const PenaltySums& sums) const { return row_->penalty(spec_, sums); }
 
 }  // namespace tconv::server

@@ -9,6 +9,20 @@
 
 namespace tconv::server {
 
+// Over the elements w of a tensor, which may come in parts; in the order in which
+// they come.
+class PenaltySums {
+ public:
+  void Add(ConstTensorView part);
+
+  double absolute() const { return absolute_; }
+  double squares() const { return squares_; }
+
+ private:
+  double absolute_ = 0;  // sum |w|
+  double squares_ = 0;   // sum w^2
+};
+
 // A penalty on a weight or on an output. A value.
 class Regularizer {
  public:
@@ -23,6 +37,7 @@ class Regularizer {
 
   // l1 * sum |w| + l2 * sum w^2, accumulated in float64. 0 for an empty tensor.
   double Penalty(ConstTensorView weight) const;
+  double Penalty(const PenaltySums& sums) const;
 
   friend bool operator==(const Regularizer& a, const Regularizer& b) { return a.spec_ == b.spec_; }
 

@@ -5,6 +5,15 @@
 namespace tconv::server {
 namespace {
 
+// Rows of the halo are read, and may be multiplied, twice.
+constexpr int64_t kRowsPerHaloRow = 4;
+
+// Of input and output.
+int64_t BytesOf(const DeconvProblem& problem) {
+  return (problem.src_shape().num_elements() + problem.dst_shape().num_elements()) *
+         static_cast<int64_t>(SizeOf(problem.dtype));
+}
+
 // Output o = stride * p + phase - crop_begin is at position p, with 0 <= phase <
 // stride. It reads inputs p - reach ... p at most.
 int64_t ReachOf(const AxisGeometry& axis) { return (axis.effective_kernel() - 1) / axis.stride; }
@@ -98,29 +107,17 @@ int64_t Slabs::LargestBytes(const std::function<int64_t(const DeconvProblem&)>& 
   return largest;
 }
 
-StatusOr<Slabs> SlabsWithin(const DeconvProblem& problem, int64_t limit_bytes,
-                            const std::function<int64_t(const DeconvProblem&)>& bytes_of) {
-  const auto fits = [&](const Slabs& slabs) { return slabs.LargestBytes(bytes_of) <= limit_bytes; };
-  const Slabs whole(problem);
-  if (fits(whole)) return whole;
+Slabs SlabsOf(const DeconvProblem& problem, int64_t slab_bytes) {
+  const auto fits = [&](const Slabs& slabs) { return slabs.LargestBytes(BytesOf) <= slab_bytes; };
   const SlabCuts cuts = CutsOf(problem);
-  if (cuts.images) {
-    const int64_t images = LargestThat(
-        problem.batch, [&](int64_t count) { return fits(Slabs::OfImages(problem, count)); });
-    if (images > 0) return Slabs::OfImages(problem, images);
-  }
-  if (cuts.rows) {
-    const int64_t rows = LargestThat(
-        problem.axes[0].in, [&](int64_t count) { return fits(Slabs::OfRows(problem, count)); });
-    if (rows > 0) return Slabs::OfRows(problem, rows);
-  }
-  const Slabs smallest = cuts.rows     ? Slabs::OfRows(problem, 1)
-                         : cuts.images ? Slabs::OfImages(problem, 1)
-                                       : whole;
-  return MakeError(StatusCode::kResourceExhausted,
-                   "the smallest part of this problem that can be computed takes {} bytes of input "
-                   "and output, the server allows {}",
-                   smallest.LargestBytes(bytes_of), limit_bytes);
+  if (!cuts.images || fits(Slabs(problem))) return Slabs(problem);
+  const int64_t images = LargestThat(
+      problem.batch, [&](int64_t count) { return fits(Slabs::OfImages(problem, count)); });
+  if (images > 0 || !cuts.rows) return Slabs::OfImages(problem, std::max<int64_t>(1, images));
+  const AxisGeometry& axis = problem.axes[0];
+  const int64_t rows =
+      LargestThat(axis.in, [&](int64_t count) { return fits(Slabs::OfRows(problem, count)); });
+  return Slabs::OfRows(problem, std::max({int64_t{1}, rows, kRowsPerHaloRow * ReachOf(axis)}));
 }
 
 }  // namespace tconv::server

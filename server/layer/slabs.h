@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "server/base/status.h"
 #include "server/layer/geometry.h"
 
 namespace tconv::server {
@@ -52,8 +51,7 @@ class Slabs {
   // REQUIRES: 0 <= index < size().
   Slab operator[](int64_t index) const;
 
-  // Of the slabs, the problem that is largest by `bytes_of`, which grows with
-  // every extent.
+  // The most that `bytes_of` says of a slab. It grows with every extent.
   int64_t LargestBytes(const std::function<int64_t(const DeconvProblem&)>& bytes_of) const;
 
  private:
@@ -68,9 +66,17 @@ class Slabs {
   int64_t slabs_per_image_;
 };
 
-// The fewest slabs of at most `limit_bytes` each by `bytes_of`, which grows with
-// every extent. RESOURCE_EXHAUSTED when even the smallest slabs are larger.
-StatusOr<Slabs> SlabsWithin(const DeconvProblem& problem, int64_t limit_bytes,
-                            const std::function<int64_t(const DeconvProblem&)>& bytes_of);
+// Input and output of a slab: little enough that one can be computed while the
+// next is received, enough for all threads.
+inline constexpr int64_t kSlabBytes = int64_t{16} << 20;
+
+// How the problem is computed, a function of the problem alone: as one slab when
+// its input and output have at most `slab_bytes` in its dtype, else in the
+// largest slabs that do. They are larger where rows are, or where thinner ones
+// would read more than a quarter of their inputs again.
+//
+// The last bits of a result depend on the extents of what is computed at once.
+// Everybody who computes a problem by these slabs has the same bits.
+Slabs SlabsOf(const DeconvProblem& problem, int64_t slab_bytes = kSlabBytes);
 
 }  // namespace tconv::server

@@ -49,25 +49,47 @@ StatusOr<Weights> InitializeWeights(const LayerConfig& config, int64_t in_channe
   return weights;
 }
 
-StatusOr<Weights> MakeWeights(const LayerConfig& config, int64_t in_channels,
-                              const WeightsSource& source, int64_t version) {
+Status CheckWeightShapes(const LayerConfig& config, int64_t in_channels, const Shape& kernel,
+                         const std::optional<Shape>& bias) {
   TCONV_ASSIGN_OR_RETURN(const Shape kernel_shape, KernelShape(config, in_channels));
-  TCONV_RETURN_IF_ERROR(CheckShape("kernel.shape", kernel_shape, source.kernel->shape()));
-  if (config.use_bias && source.bias == nullptr) {
+  TCONV_RETURN_IF_ERROR(CheckShape("kernel.shape", kernel_shape, kernel));
+  if (config.use_bias && !bias.has_value()) {
     return InvalidField("bias", "expected {}, got nothing", ToString(BiasShape(config)));
   }
-  if (!config.use_bias && source.bias != nullptr) {
+  if (!config.use_bias && bias.has_value()) {
     return InvalidField("bias", "expected nothing for a layer without bias, got {}",
-                        ToString(source.bias->shape()));
+                        ToString(*bias));
   }
-  if (source.bias != nullptr) {
-    TCONV_RETURN_IF_ERROR(CheckShape("bias.shape", BiasShape(config), source.bias->shape()));
-  }
+  return bias.has_value() ? CheckShape("bias.shape", BiasShape(config), *bias) : OkStatus();
+}
 
+StatusOr<Weights> MakeWeights(const LayerConfig& config, int64_t in_channels,
+                              const WeightsSource& source, int64_t version) {
+  TCONV_RETURN_IF_ERROR(CheckWeightShapes(
+      config, in_channels, source.kernel->shape(),
+      source.bias != nullptr ? std::optional(source.bias->shape()) : std::nullopt));
   Weights weights;
   TCONV_ASSIGN_OR_RETURN(weights.kernel, Fetch(*source.kernel, config.dtype.variable));
   if (source.bias != nullptr) {
     TCONV_ASSIGN_OR_RETURN(weights.bias, Fetch(*source.bias, config.dtype.variable));
+  }
+  weights.version = version;
+  return weights;
+}
+
+StatusOr<Weights> AdoptWeights(const LayerConfig& config, int64_t in_channels, Tensor kernel,
+                               std::optional<Tensor> bias, int64_t version) {
+  TCONV_RETURN_IF_ERROR(
+      CheckWeightShapes(config, in_channels, kernel.shape(),
+                        bias.has_value() ? std::optional(bias->shape()) : std::nullopt));
+  const auto adopt = [&](Tensor tensor) -> StatusOr<Tensor> {
+    if (tensor.dtype() == config.dtype.variable) return tensor;
+    return Tensor::Converted(tensor.view(), config.dtype.variable);
+  };
+  Weights weights;
+  TCONV_ASSIGN_OR_RETURN(weights.kernel, adopt(std::move(kernel)));
+  if (bias.has_value()) {
+    TCONV_ASSIGN_OR_RETURN(weights.bias, adopt(*std::move(bias)));
   }
   weights.version = version;
   return weights;

@@ -42,10 +42,17 @@ int64_t ParameterCount(const LayerConfig& config, int64_t in_channels);
 // RESOURCE_EXHAUSTED without memory.
 StatusOr<Weights> InitializeWeights(const LayerConfig& config, int64_t in_channels);
 
-// Fetches the given tensors, in the variable dtype, as `version`.
 // INVALID_ARGUMENT (about `kernel`, `bias`): a shape that is not exactly the
-// layer's, a missing or superfluous bias. RESOURCE_EXHAUSTED without memory.
+// layer's, a missing or superfluous bias.
+Status CheckWeightShapes(const LayerConfig& config, int64_t in_channels, const Shape& kernel,
+                         const std::optional<Shape>& bias);
+
+// Fetches the given tensors, in the variable dtype, as `version`. Errors of
+// CheckWeightShapes(); RESOURCE_EXHAUSTED without memory.
 StatusOr<Weights> MakeWeights(const LayerConfig& config, int64_t in_channels,
                               const WeightsSource& source, int64_t version);
+// The tensors themselves, or copies of those that are not in the variable dtype.
+StatusOr<Weights> AdoptWeights(const LayerConfig& config, int64_t in_channels, Tensor kernel,
+                               std::optional<Tensor> bias, int64_t version);
 
 }  // namespace tconv::server

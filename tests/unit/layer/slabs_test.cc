@@ -133,25 +133,33 @@ TEST(SlabsTest, CutNoAxisThatTheActivationRunsAlong) {
   }
 }
 
-int64_t ElementsOf(const DeconvProblem& problem) {
-  return problem.src_shape().num_elements() + problem.dst_shape().num_elements();
+int64_t BytesOf(const DeconvProblem& problem) {
+  return (problem.src_shape().num_elements() + problem.dst_shape().num_elements()) *
+         static_cast<int64_t>(SizeOf(problem.dtype));
 }
 
-TEST(SlabsTest, WithinALimitAreAsLargeAsItAllows) {
+TEST(SlabsTest, OfAProblemAreAsLargeAsTheirSizeAllows) {
   const DeconvProblem problem = ParseShapeRow("x 4x64x8x4 f=4 k=3 s=2 same").problem;
-  const int64_t image = ElementsOf(Slabs::OfImages(problem, 1)[0].problem);
-  EXPECT_EQ(SlabsWithin(problem, 4 * image, ElementsOf)->size(), 1);
-  EXPECT_EQ(SlabsWithin(problem, 2 * image, ElementsOf)->size(), 2);
-  EXPECT_EQ(SlabsWithin(problem, 2 * image - 1, ElementsOf)->size(), 4);
-  const Slabs thin = *SlabsWithin(problem, image / 4, ElementsOf);
+  const int64_t image = BytesOf(Slabs::OfImages(problem, 1)[0].problem);
+  EXPECT_EQ(SlabsOf(problem, 4 * image).size(), 1);
+  EXPECT_EQ(SlabsOf(problem, 2 * image).size(), 2);
+  EXPECT_EQ(SlabsOf(problem, 2 * image - 1).size(), 4);
+  const Slabs thin = SlabsOf(problem, image / 4);
   EXPECT_GE(thin.size(), 16);
   EXPECT_LE(thin.size(), 20);
-  EXPECT_LE(thin.LargestBytes(ElementsOf), image / 4);
+  EXPECT_LE(thin.LargestBytes(BytesOf), image / 4);
 }
 
-TEST(SlabsTest, WithinALimitThatNoneFitsAreRefused) {
-  const DeconvProblem problem = ParseShapeRow("x 4x64x8x4 f=4 k=3 s=2 same").problem;
-  EXPECT_EQ(SlabsWithin(problem, 10, ElementsOf).status().code(), StatusCode::kResourceExhausted);
+TEST(SlabsTest, OfAProblemAreNoThinnerThanIsWorthTheirHalo) {
+  const DeconvProblem problem = ParseShapeRow("x 1x64x8x4 f=4 k=7 s=2").problem;
+  EXPECT_EQ(SlabsOf(problem, 1)[1].problem.axes[0].in, 3 + 4 * 3);
+}
+
+TEST(SlabsTest, OfAProblemAreWholeAlongTheAxisOfTheActivation) {
+  const DeconvProblem line = ParseShapeRow("x 3x50x4 f=4 k=3 first act=softmax").problem;
+  EXPECT_EQ(SlabsOf(line, 1).size(), 3);
+  const DeconvProblem batch = ParseShapeRow("x 3x50x4 f=4 k=3 act=softmax axis=0").problem;
+  EXPECT_EQ(SlabsOf(batch, 1).size(), 1);
 }
 
 }  // namespace
