@@ -378,36 +378,38 @@ absl::StatusOr<ReceivedPayloads> ReceivedPayloads::Parse(grpc::ByteBuffer* buffe
                                                  " bytes that are not one"));
 }
 
-const ReceivedPayloads::Extent* ReceivedPayloads::Find(FieldPath path) const {
-  for (const Extent& extent : extents_) {
-    if (std::equal(extent.path.begin(), extent.path.end(), path.begin(), path.end())) {
-      return &extent;
-    }
-  }
-  return nullptr;
+std::vector<ReceivedPayloads::Extent>::const_iterator ReceivedPayloads::Find(
+    FieldPath path) const {
+  return std::find_if(extents_.begin(), extents_.end(), [&](const Extent& extent) {
+    return std::equal(extent.path.begin(), extent.path.end(), path.begin(), path.end());
+  });
 }
 
 size_t ReceivedPayloads::size_bytes(FieldPath path) const {
-  const Extent* extent = Find(path);
-  return extent == nullptr ? 0 : extent->bytes;
+  const auto extent = Find(path);
+  return extent == extents_.end() ? 0 : extent->bytes;
 }
 
-void ReceivedPayloads::MoveTo(FieldPath path, std::byte* dst) {
-  const Extent* extent = Find(path);
-  if (extent == nullptr) return;
-  size_t left = extent->bytes;
-  copied_bytes_ += left;
-  size_t offset = extent->offset;
-  for (size_t i = extent->slice; left > 0; ++i, offset = 0) {
-    grpc::Slice& slice = slices_[i];
-    const size_t part = std::min(left, slice.size() - offset);
-    if (part > 0) std::memcpy(dst, slice.begin() + offset, part);
+void ReceivedPayloads::MoveTo(FieldPath path, std::byte* dst, size_t bytes) {
+  const auto found = Find(path);
+  if (found == extents_.end()) return;
+  Extent& extent = extents_[static_cast<size_t>(found - extents_.begin())];
+  extent.bytes -= bytes;
+  copied_bytes_ += bytes;
+  while (bytes > 0) {
+    grpc::Slice& slice = slices_[extent.slice];
+    const size_t part = std::min(bytes, slice.size() - extent.offset);
+    if (part > 0) std::memcpy(dst, slice.begin() + extent.offset, part);
     dst += part;
-    left -= part;
+    bytes -= part;
+    extent.offset += part;
+    if (extent.offset < slice.size()) break;
     // The first and the last one may be shared with a neighbour.
     if (part == slice.size()) slice = grpc::Slice();
+    ++extent.slice;
+    extent.offset = 0;
   }
-  extents_.erase(extents_.begin() + (extent - extents_.data()));
+  if (extent.bytes == 0) extents_.erase(found);
 }
 
 }  // namespace tconv::codec

@@ -75,7 +75,10 @@ class ReceivedPayloads {
 
   // Copies the payload to `dst`, where size_bytes(path) fit, and frees the
   // received memory behind it as it goes. Later the payload is gone.
-  void MoveTo(FieldPath path, std::byte* dst);
+  void MoveTo(FieldPath path, std::byte* dst) { MoveTo(path, dst, size_bytes(path)); }
+  // The first `bytes` of it alone; the others are the payload from then on.
+  // REQUIRES: bytes <= size_bytes(path).
+  void MoveTo(FieldPath path, std::byte* dst, size_t bytes);
 
  private:
   // A stretch of the received bytes.
@@ -87,7 +90,7 @@ class ReceivedPayloads {
   };
   friend class PayloadParser;
 
-  const Extent* Find(FieldPath path) const;
+  std::vector<Extent>::const_iterator Find(FieldPath path) const;
 
   std::vector<grpc::Slice> slices_;
   std::vector<Extent> extents_;

@@ -137,6 +137,8 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
                   "are arriving");
   adder.AddSize("max-queued-bytes", options.admission.max_bytes, 1, kMaxBytes,
                 "Request bytes of all calls that wait or run, others are refused");
+  adder.AddSize("max-stream-bytes", options.host.max_stream_bytes, 1, kMaxBytes,
+                "Input and output that one stream has in memory, larger ones are refused");
   adder.AddSize("max-message-bytes", options.grpc.max_message_bytes, 64 << 10,
                 std::numeric_limits<int32_t>::max(),
                 "One request or answer; the default is all that protobuf can carry");

@@ -6,7 +6,10 @@
 #include <utility>
 
 #include "server/rpc/forward_call.h"
+#include "server/rpc/forward_stream.h"
+#include "server/rpc/get_weights_stream.h"
 #include "server/rpc/layer_info_codec.h"
+#include "server/rpc/set_weights_stream.h"
 #include "server/wire/tensor_codec.h"
 
 namespace tconv::server {
@@ -58,7 +61,7 @@ void TransposedConvServiceImpl::Add(
 TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, AdmissionQueue& reads,
                                                      AdmissionQueue& work,
                                                      int64_t max_request_bytes)
-    : host_(host), max_request_bytes_(max_request_bytes) {
+    : host_(host), work_(work), max_request_bytes_(max_request_bytes) {
   using Self = TransposedConvServiceImpl;
   Add("Create", CallKind::kChange, work, &Self::DoCreate);
   Add("Build", CallKind::kChange, work, &Self::DoBuild);
@@ -165,6 +168,21 @@ StatusOr<v1::DeleteResponse> TransposedConvServiceImpl::DoDelete(const v1::Delet
                                                                  Payloads&) {
   TCONV_RETURN_IF_ERROR(host_.Delete(request.name()));
   return v1::DeleteResponse();
+}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
+TransposedConvServiceImpl::ForwardStream(grpc::CallbackServerContext* context) {
+  return StartForwardStream(host_, work_, *context);
+}
+
+grpc::ServerReadReactor<grpc::ByteBuffer>* TransposedConvServiceImpl::SetWeightsStream(
+    grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
+  return StartSetWeightsStream(host_, work_, *context, *response);
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* TransposedConvServiceImpl::GetWeightsStream(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return StartGetWeightsStream(host_, work_, *context, *request);
 }
 
 }  // namespace tconv::server

@@ -29,8 +29,12 @@ using WithTensorMethods = v1::TransposedConvService::WithGenericMethod_SetWeight
     v1::TransposedConvService::WithGenericMethod_GetWeights<
         v1::TransposedConvService::WithGenericMethod_Forward<
             v1::TransposedConvService::WithGenericMethod_ComputeOutputShape<Base>>>>;
+template <typename Base>
+using WithStreams = v1::TransposedConvService::WithRawCallbackMethod_ForwardStream<
+    v1::TransposedConvService::WithRawCallbackMethod_SetWeightsStream<
+        v1::TransposedConvService::WithRawCallbackMethod_GetWeightsStream<Base>>>;
 using StreamingTransposedConvService =
-    WithLayerMethods<WithTensorMethods<v1::TransposedConvService::Service>>;
+    WithLayerMethods<WithTensorMethods<WithStreams<v1::TransposedConvService::Service>>>;
 
 // Decodes requests, asks the host, encodes its answers. Thread-safe. Both it and
 // its unary_methods() are to be registered with a server.
@@ -76,7 +80,15 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
   StatusOr<v1::ListResponse> DoList(const v1::ListRequest& request, Payloads&);
   StatusOr<v1::DeleteResponse> DoDelete(const v1::DeleteRequest& request, Payloads&);
 
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ForwardStream(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerReadReactor<grpc::ByteBuffer>* SetWeightsStream(grpc::CallbackServerContext* context,
+                                                              grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* GetWeightsStream(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+
   LayerHost& host_;
+  AdmissionQueue& work_;
   const int64_t max_request_bytes_;
   UnaryMethods unary_methods_;
 };

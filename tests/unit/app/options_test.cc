@@ -50,13 +50,26 @@ TEST(OptionsTest, DefaultsListenOnLoopback) {
 }
 
 TEST(OptionsTest, EveryOptionReachesItsValue) {
-  const ServerOptions options =
-      ParsedOptions({"--listen=a:1", "--listen=b:2", "--store=memory:", "--drain-seconds=7",
-                     "--compute-threads=3", "--strategy=reference", "--plan-cache-bytes=1K",
-                     "--handler-threads=5", "--max-queued-calls=6", "--max-queued-bytes=2MiB",
-                     "--max-batch=11", "--batch-delay-us=12", "--max-message-bytes=1m",
-                     "--max-transport-bytes=3GB", "--max-layers=8", "--max-layer-bytes=9",
-                     "--max-loaded-weight-bytes=1T", "--log-level=debug", "--log-format=json"});
+  const ServerOptions options = ParsedOptions({"--listen=a:1",
+                                               "--listen=b:2",
+                                               "--store=memory:",
+                                               "--drain-seconds=7",
+                                               "--compute-threads=3",
+                                               "--strategy=reference",
+                                               "--plan-cache-bytes=1K",
+                                               "--handler-threads=5",
+                                               "--max-queued-calls=6",
+                                               "--max-queued-bytes=2MiB",
+                                               "--max-batch=11",
+                                               "--batch-delay-us=12",
+                                               "--max-message-bytes=1m",
+                                               "--max-stream-bytes=4k",
+                                               "--max-transport-bytes=3GB",
+                                               "--max-layers=8",
+                                               "--max-layer-bytes=9",
+                                               "--max-loaded-weight-bytes=1T",
+                                               "--log-level=debug",
+                                               "--log-format=json"});
   EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
   EXPECT_EQ(options.store, "memory:");
   EXPECT_EQ(options.drain_limit, std::chrono::seconds(7));
@@ -68,6 +81,7 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
   EXPECT_EQ(options.admission.max_bytes, 2 << 20);
   EXPECT_EQ(options.admission.max_batch, 11);
   EXPECT_EQ(options.admission.batch_delay, std::chrono::microseconds(12));
+  EXPECT_EQ(options.host.max_stream_bytes, 4 << 10);
   EXPECT_EQ(options.grpc.max_message_bytes, 1 << 20);
   EXPECT_EQ(options.grpc.max_transport_bytes, int64_t{3} << 30);
   EXPECT_EQ(options.host.max_layers, 8);

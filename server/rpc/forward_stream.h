@@ -1,0 +1,19 @@
+// ForwardStream: an input and an output that pass through the server in parts.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include "server/host/admission_queue.h"
+#include "server/host/layer_host.h"
+
+namespace tconv::server {
+
+// The reactor of one call, to be returned to gRPC. Receiving, computing and
+// sending go on at once, each as far as the two others allow: nothing is read
+// without a place for it, and nothing computed that nobody takes. Lives until
+// gRPC is done with it; all others must outlive it.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartForwardStream(
+    LayerHost& host, AdmissionQueue& queue, const grpc::CallbackServerContext& context);
+
+}  // namespace tconv::server

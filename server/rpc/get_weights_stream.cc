@@ -1,0 +1,117 @@
+#include "server/rpc/get_weights_stream.h"
+
+#include <tconv/v1/transposed_conv.pb.h>
+
+#include <memory>
+#include <utility>
+
+#include "server/rpc/stream_call.h"
+#include "server/rpc/stream_parts.h"
+#include "server/wire/tensor_codec.h"
+
+namespace tconv::server {
+namespace {
+
+using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+std::span<const std::byte> BytesOf(const Tensor& tensor) {
+  return {tensor.view().data, static_cast<size_t>(tensor.size_bytes())};
+}
+
+class GetWeightsStreamCall final : public Reactor, private StreamCall {
+ public:
+  GetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue,
+                       const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request)
+      : StreamCall(queue, "GetWeightsStream", CallKind::kRead, context), host_(host) {
+    React(this, &GetWeightsStreamCall::TakeRequest, request);
+  }
+
+ private:
+  void OnWriteDone(bool ok) override { React(this, &GetWeightsStreamCall::AfterWrite, ok); }
+  void OnCancel() override { Cancel(); }
+  void OnDone() override {
+    LeaveHouse();
+    delete this;
+  }
+  void FinishCall(const grpc::Status& status) override { Finish(status); }
+
+  void TakeRequest(grpc::ByteBuffer encoded) TCONV_REQUIRES(mutex_) {
+    CountReceived(encoded.Length());
+    Status status = codec::ReceivedPayloads::Parse(&encoded, &request_).status();
+    if (status.ok()) status = Enter(request_.name(), 0);
+    if (!status.ok()) return End(status);
+    AskForTurn();
+  }
+
+  // The weights may have to be read from the store.
+  Status Work() override {
+    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> weights,
+                           host_.GetWeights(request_.name()));
+    TCONV_RETURN_IF_ERROR(Enlarge(weights->size_bytes()));
+    MutexLock lock(mutex_);
+    weights_ = std::move(weights);
+    return OkStatus();
+  }
+
+  void Proceed() override TCONV_REQUIRES(mutex_) { SendStart(); }
+
+  void AfterWrite(bool ok) TCONV_REQUIRES(mutex_) {
+    if (has_ended()) return;
+    if (!ok) return End(Status(StatusCode::kCancelled, "the caller takes no more weights"));
+    if (is_end_sent_) return End(OkStatus());
+    if (outgoing_.IsEmpty() && !is_bias_begun_ && weights_->bias.has_value()) {
+      is_bias_begun_ = true;
+      outgoing_.Put(weights_, BytesOf(*weights_->bias));
+    }
+    outgoing_.IsEmpty() ? SendEnd() : SendData();
+  }
+
+  void SendStart() TCONV_REQUIRES(mutex_) {
+    v1::GetWeightsStreamResponse response;
+    v1::GetWeightsStreamStart& start = *response.mutable_start();
+    ToProto(weights_->kernel.view(), start.mutable_kernel());
+    if (weights_->bias.has_value()) ToProto(weights_->bias->view(), start.mutable_bias());
+    start.set_weights_version(weights_->version);
+    outgoing_.Put(weights_, BytesOf(weights_->kernel));
+    Send(response, {});
+  }
+
+  void SendData() TCONV_REQUIRES(mutex_) {
+    const codec::PlacedPayload data = {kDataField, outgoing_.Next()};
+    Send(v1::GetWeightsStreamResponse(), {&data, 1});
+  }
+
+  void SendEnd() TCONV_REQUIRES(mutex_) {
+    is_end_sent_ = true;
+    v1::GetWeightsStreamResponse response;
+    *response.mutable_end() = outgoing_.End();
+    Send(response, {});
+  }
+
+  void Send(const v1::GetWeightsStreamResponse& response,
+            std::span<const codec::PlacedPayload> data) TCONV_REQUIRES(mutex_) {
+    auto encoded = codec::Encode(response, data);
+    if (!encoded.ok()) return End(encoded.status());
+    sent_ = *std::move(encoded);
+    CountSent(sent_.Length());
+    StartWrite(&sent_);
+  }
+
+  LayerHost& host_;
+  grpc::ByteBuffer sent_;  // by the write under way
+  v1::GetWeightsRequest request_;
+  std::shared_ptr<const Weights> weights_ TCONV_GUARDED_BY(mutex_);
+  OutgoingElements outgoing_ TCONV_GUARDED_BY(mutex_);
+  bool is_bias_begun_ TCONV_GUARDED_BY(mutex_) = false;
+  bool is_end_sent_ TCONV_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+Reactor* StartGetWeightsStream(LayerHost& host, AdmissionQueue& queue,
+                               const grpc::CallbackServerContext& context,
+                               const grpc::ByteBuffer& request) {
+  return new GetWeightsStreamCall(host, queue, context, request);
+}
+
+}  // namespace tconv::server

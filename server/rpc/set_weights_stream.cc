@@ -1,0 +1,165 @@
+#include "server/rpc/set_weights_stream.h"
+
+#include <tconv/v1/transposed_conv.pb.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "server/rpc/stream_call.h"
+#include "server/rpc/stream_parts.h"
+#include "server/wire/tensor_codec.h"
+
+namespace tconv::server {
+namespace {
+
+using Reactor = grpc::ServerReadReactor<grpc::ByteBuffer>;
+
+// Of the weights that a start announces.
+struct WeightsTypes {
+  TensorType kernel;
+  std::optional<TensorType> bias;
+
+  int64_t size_bytes() const {
+    return kernel.size_bytes() + (bias.has_value() ? bias->size_bytes() : 0);
+  }
+};
+
+StatusOr<WeightsTypes> TypesOf(const v1::SetWeightsStreamStart& start) {
+  WeightsTypes types;
+  const auto kernel = TypeFromProto(start.kernel());
+  if (!kernel.ok()) return InField("kernel", kernel.status());
+  types.kernel = *kernel;
+  if (!start.has_bias()) return types;
+  const auto bias = TypeFromProto(start.bias());
+  if (!bias.ok()) return InField("bias", bias.status());
+  types.bias = *bias;
+  return types;
+}
+
+class SetWeightsStreamCall final : public Reactor, private StreamCall {
+ public:
+  SetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue,
+                       const grpc::CallbackServerContext& context, grpc::ByteBuffer& response)
+      : StreamCall(queue, "SetWeightsStream", CallKind::kChange, context),
+        host_(host),
+        response_(response) {
+    StartRead(&received_);
+  }
+
+  // The change waits for the disk.
+  bool computes() const override { return false; }
+
+ private:
+  void OnReadDone(bool ok) override { React(this, &SetWeightsStreamCall::TakeMessage, ok); }
+  void OnCancel() override { Cancel(); }
+  void OnDone() override {
+    LeaveHouse();
+    delete this;
+  }
+  void FinishCall(const grpc::Status& status) override { Finish(status); }
+
+  void TakeMessage(bool ok) TCONV_REQUIRES(mutex_) {
+    if (has_ended()) return;
+    const Status status =
+        ok ? TakePart() : InvalidField("end", "expected this part, the stream ended without it");
+    if (!status.ok()) return End(status);
+    is_input_ended_ ? AskForTurn() : StartRead(&received_);
+  }
+
+  Status TakePart() TCONV_REQUIRES(mutex_) {
+    CountReceived(received_.Length());
+    v1::SetWeightsStreamRequest request;
+    TCONV_ASSIGN_OR_RETURN(codec::ReceivedPayloads data,
+                           codec::ReceivedPayloads::Parse(&received_, &request));
+    if (!incoming_.has_value()) return TakeStart(request);
+    switch (request.part_case()) {
+      case v1::SetWeightsStreamRequest::kData:
+        TCONV_RETURN_IF_ERROR(incoming_->Receive(std::move(data)));
+        MoveReceived();
+        return OkStatus();
+      case v1::SetWeightsStreamRequest::kEnd:
+        is_input_ended_ = true;
+        return incoming_->CheckEnd(request.end());
+      default:
+        return InvalidField("part", "expected data or end");
+    }
+  }
+
+  Status TakeStart(const v1::SetWeightsStreamRequest& request) TCONV_REQUIRES(mutex_) {
+    if (!request.has_start()) return InvalidField("start", "expected this part first");
+    const Status status = Begin(request.start());
+    return InField("start", status);
+  }
+
+  // Nothing is allocated before the weights are known to fit the layer.
+  Status Begin(const v1::SetWeightsStreamStart& start) TCONV_REQUIRES(mutex_) {
+    name_ = start.name();
+    if (start.has_if_version()) if_version_ = start.if_version();
+    TCONV_ASSIGN_OR_RETURN(const WeightsTypes types, TypesOf(start));
+    const auto bias_shape =
+        types.bias.has_value() ? std::optional(types.bias->shape) : std::nullopt;
+    TCONV_RETURN_IF_ERROR(
+        host_.CheckNewWeights(name_, types.kernel.shape, bias_shape, if_version_));
+    TCONV_RETURN_IF_ERROR(Enter(name_, types.size_bytes() + static_cast<int64_t>(kMostDataBytes)));
+    TCONV_ASSIGN_OR_RETURN(kernel_, Tensor::Allocate(types.kernel.dtype, types.kernel.shape));
+    if (types.bias.has_value()) {
+      TCONV_ASSIGN_OR_RETURN(bias_, Tensor::Allocate(types.bias->dtype, types.bias->shape));
+    }
+    rooms_ = {RoomOf(kernel_), bias_.has_value() ? RoomOf(*bias_) : std::span<std::byte>()};
+    incoming_.emplace(types.size_bytes());
+    return OkStatus();
+  }
+
+  static std::span<std::byte> RoomOf(Tensor& tensor) {
+    return {tensor.mutable_view().data, static_cast<size_t>(tensor.size_bytes())};
+  }
+
+  void MoveReceived() TCONV_REQUIRES(mutex_) {
+    for (std::span<std::byte>& room : rooms_) {
+      const size_t bytes = std::min(room.size(), incoming_->pending_bytes());
+      incoming_->MoveTo(room.first(bytes));
+      room = room.subspan(bytes);
+    }
+  }
+
+  // Once all has arrived.
+  Status Work() override {
+    TCONV_ASSIGN_OR_RETURN(const int64_t version, host_.SetWeights(name_, std::move(kernel_),
+                                                                   std::move(bias_), if_version_));
+    v1::SetWeightsResponse response;
+    response.set_weights_version(version);
+    TCONV_ASSIGN_OR_RETURN(response_, codec::Encode(response));
+    return OkStatus();
+  }
+
+  void Proceed() override TCONV_REQUIRES(mutex_) {
+    CountSent(response_.Length());
+    End(OkStatus());
+  }
+
+  LayerHost& host_;
+  grpc::ByteBuffer& response_;  // gRPC's
+  grpc::ByteBuffer received_;   // by the read under way
+
+  // Of the start; left to the one turn once all has arrived.
+  std::string name_;
+  std::optional<int64_t> if_version_;
+  Tensor kernel_;
+  std::optional<Tensor> bias_;
+
+  std::optional<IncomingElements> incoming_ TCONV_GUARDED_BY(mutex_);
+  std::array<std::span<std::byte>, 2> rooms_ TCONV_GUARDED_BY(mutex_);  // not filled yet
+  bool is_input_ended_ TCONV_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+Reactor* StartSetWeightsStream(LayerHost& host, AdmissionQueue& queue,
+                               const grpc::CallbackServerContext& context,
+                               grpc::ByteBuffer& response) {
+  return new SetWeightsStreamCall(host, queue, context, response);
+}
+
+}  // namespace tconv::server

@@ -1,0 +1,108 @@
+// What the calls of streams have in common.
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "server/base/mutex.h"
+#include "server/base/status.h"
+#include "server/host/admission_queue.h"
+#include "server/rpc/call_observer.h"
+
+namespace tconv::server {
+
+// One call of a streaming method, the other half of a reactor of gRPC: its place
+// in the house, its turns on handler threads and its one end. gRPC's threads
+// only move messages; whatever takes time is done in turns, of which a call has
+// one at a time.
+//
+// Whatever happens to the call is handled by a member function of the derived
+// class that holds mutex_, through React(). The call ends after such a function
+// has called End(), as soon as no turn is under way.
+class StreamCall : public QueuedCall {
+ public:
+  std::string_view flow() const override { return flow_; }
+  std::chrono::system_clock::time_point deadline() const override { return deadline_; }
+  void Run(std::span<QueuedCall* const> companions) override;
+  void Drop(const Status& why) override;
+
+ protected:
+  StreamCall(AdmissionQueue& queue, std::string_view method, CallKind kind,
+             const grpc::CallbackServerContext& context);
+
+  // What a turn is for; on a handler thread, without mutex_.
+  virtual Status Work() = 0;
+  // Goes on after a turn, unless the call has ended.
+  virtual void Proceed() TCONV_REQUIRES(mutex_) = 0;
+  // Reactor::Finish().
+  virtual void FinishCall(const grpc::Status& status) = 0;
+
+  // Handles something by (call->*handler)(arguments...).
+  template <typename Call, typename... Arguments>
+  void React(Call* call, void (Call::*handler)(Arguments...), Arguments... arguments) {
+    Next next;
+    {
+      MutexLock lock(mutex_);
+      (call->*handler)(std::move(arguments)...);
+      next = WhatIsNext();
+    }
+    Do(next);
+  }
+
+  // The call enters the house with so many bytes, then with more.
+  Status Enter(std::string_view layer, int64_t bytes) TCONV_REQUIRES(mutex_);
+  Status Enlarge(int64_t more_bytes);
+
+  // Asks for a turn unless it waits for one or has one already. It is submitted
+  // when mutex_ is released, for it may run or end at once.
+  void AskForTurn() TCONV_REQUIRES(mutex_);
+
+  // The first time counts.
+  void End(const Status& status) TCONV_REQUIRES(mutex_);
+  bool has_ended() const TCONV_REQUIRES(mutex_) { return end_.has_value(); }
+
+  // To be called by OnCancel() and OnDone().
+  void Cancel();
+  void LeaveHouse();
+
+  void CountReceived(size_t bytes) TCONV_REQUIRES(mutex_) {
+    bytes_in_ += static_cast<int64_t>(bytes);
+  }
+  void CountSent(size_t bytes) TCONV_REQUIRES(mutex_) { bytes_out_ += static_cast<int64_t>(bytes); }
+
+  Mutex mutex_;
+
+ private:
+  // What is to be done and not while mutex_ is held: with it a turn may come, or
+  // its end, or that of the call itself.
+  enum class Next { kNothing, kSubmit, kGiveUpTurn, kFinish };
+
+  Next WhatIsNext() TCONV_REQUIRES(mutex_);
+  void Do(Next next);
+  void AfterTurn(Status status) TCONV_REQUIRES(mutex_);
+  void EndAsCancelled() TCONV_REQUIRES(mutex_);
+
+  AdmissionQueue& queue_;
+  const std::chrono::system_clock::time_point deadline_;
+  std::string flow_;  // not changed once a turn was asked for
+  CallObserver observer_;
+  bool is_in_house_ = false;
+  int64_t bytes_held_ = 0;
+
+  bool wants_turn_ TCONV_GUARDED_BY(mutex_) = false;  // not submitted yet
+  bool has_turn_ TCONV_GUARDED_BY(mutex_) = false;
+  bool is_finished_ TCONV_GUARDED_BY(mutex_) = false;
+  std::optional<Status> end_ TCONV_GUARDED_BY(mutex_);  // set once
+  grpc::Status finish_;                                 // of the thread that finishes
+  int64_t bytes_in_ TCONV_GUARDED_BY(mutex_) = 0;
+  int64_t bytes_out_ TCONV_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace tconv::server
