@@ -5,6 +5,18 @@
 #include "server/compute/compile_plan.h"
 
 namespace tconv::server {
+namespace {
+
+bool GainsInBatches(const Strategy& strategy, const DeconvProblem& problem) {
+  constexpr int64_t kBatch = 8;
+  constexpr double kClearGain = 1.15;
+  DeconvProblem batch = problem;
+  batch.batch *= kBatch;
+  return strategy.Supports(batch).ok() && EstimatedPlanTime(strategy, batch) * kClearGain <
+                                              EstimatedPlanTime(strategy, problem) * kBatch;
+}
+
+}  // namespace
 
 bool PlanCache::Key::operator==(const Key& other) const {
   return !weights.owner_before(other.weights) && !other.weights.owner_before(weights) &&
@@ -38,6 +50,7 @@ StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& proble
   cached->strategy = choice.strategy;
   cached->verdicts = std::move(choice.verdicts);
   cached->plan = std::move(plan);
+  cached->gains_in_batches = GainsInBatches(*choice.strategy, problem);
   const auto bytes = cached->plan->bytes_held() + static_cast<int64_t>(sizeof(CachedPlan));
   std::vector<SharedPart> parts = cached->plan->shared_parts();
   return Plans::Built{std::move(cached), bytes, std::move(parts)};

@@ -317,17 +317,25 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
   return session;
 }
 
+std::shared_ptr<const CachedPlan> LayerHost::FindPlan(const std::string& name,
+                                                      const Shape& input_shape) const {
+  const auto layer = registry_.Find(name);
+  if (!layer.ok()) return nullptr;
+  const auto weights = loaded_.Peek(**layer, (*layer)->snapshot().weights_version);
+  if (weights == nullptr) return nullptr;
+  const auto problem = MakeDeconvProblem((*layer)->config(), weights->in_channels(), input_shape);
+  return problem.ok() ? plans_.Find(*problem, weights) : nullptr;
+}
+
 std::chrono::nanoseconds LayerHost::LeastForwardTime(const std::string& name,
                                                      const Shape& input_shape) const {
-  constexpr std::chrono::nanoseconds kUnknown(0);
-  const auto layer = registry_.Find(name);
-  if (!layer.ok()) return kUnknown;
-  const auto weights = loaded_.Peek(**layer, (*layer)->snapshot().weights_version);
-  if (weights == nullptr) return kUnknown;
-  const auto problem = MakeDeconvProblem((*layer)->config(), weights->in_channels(), input_shape);
-  if (!problem.ok()) return kUnknown;
-  const auto plan = plans_.Find(*problem, weights);
-  return plan == nullptr ? kUnknown : plan->least_time.value();
+  const auto plan = FindPlan(name, input_shape);
+  return plan == nullptr ? std::chrono::nanoseconds(0) : plan->least_time.value();
+}
+
+bool LayerHost::GainsTogether(const std::string& name, const Shape& input_shape) const {
+  const auto plan = FindPlan(name, input_shape);
+  return plan != nullptr && plan->gains_in_batches;
 }
 
 StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,

@@ -108,6 +108,9 @@ class LayerHost {
   // seen, or is no longer remembered. Cheap.
   std::chrono::nanoseconds LeastForwardTime(const std::string& name,
                                             const Shape& input_shape) const;
+  // Whether such Forwards are worth computing together: those that are not only
+  // wait for each other. False while there is no plan for one. Cheap.
+  bool GainsTogether(const std::string& name, const Shape& input_shape) const;
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
                                             std::span<const int64_t> input_shape) const;
   StatusOr<LayerInfo> Get(const std::string& name) const;
@@ -118,6 +121,9 @@ class LayerHost {
  private:
   LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits);
 
+  // Null when it would have to be compiled.
+  std::shared_ptr<const CachedPlan> FindPlan(const std::string& name,
+                                             const Shape& input_shape) const;
   StatusOr<ReadyForward> Prepare(const LayerConfig& config,
                                  const std::shared_ptr<const Weights>& weights, ForwardJob& job);
   void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,

@@ -26,6 +26,7 @@ class QueuedForward final : public server::QueuedCall {
   server::StatusOr<server::ForwardResult> Call() {
     TCONV_RETURN_IF_ERROR(queue_.Enter(source_.size_bytes()));
     least_time_ = host_.LeastForwardTime(job_.layer, source_.shape());
+    gains_together_ = host_.GainsTogether(job_.layer, source_.shape());
     queue_.Submit(*this);
     is_answered_.get_future().wait();
     queue_.Leave(source_.size_bytes());
@@ -35,7 +36,8 @@ class QueuedForward final : public server::QueuedCall {
   std::string_view flow() const override { return job_.layer; }
   std::chrono::nanoseconds least_time() const override { return least_time_; }
   bool CanRunWith(const QueuedCall& other) const override {
-    return static_cast<const QueuedForward&>(other).source_.shape() == source_.shape();
+    const auto& forward = static_cast<const QueuedForward&>(other);
+    return gains_together_ && forward.gains_together_ && forward.source_.shape() == source_.shape();
   }
 
   void Run(std::span<QueuedCall* const> companions) override {
@@ -57,6 +59,7 @@ class QueuedForward final : public server::QueuedCall {
   server::ViewSource source_;
   server::ForwardJob job_;
   std::chrono::nanoseconds least_time_{0};
+  bool gains_together_ = false;
   std::promise<void> is_answered_;
 };
 

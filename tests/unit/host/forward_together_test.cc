@@ -247,5 +247,17 @@ TEST(ForwardTogetherTest, RemembersTheLeastTimeOfAForward) {
   EXPECT_EQ(layer.host().LeastForwardTime("other", shape), kUnknown);
 }
 
+TEST(ForwardTogetherTest, OnlyLayersWithLargeWeightsForSmallImagesGain) {
+  const auto gains = [](const std::string& line) {
+    const auto row = ParseShapeRow(line);
+    OneLayerHost layer(row, "");
+    EXPECT_FALSE(layer.host().GainsTogether("layer", row.problem.src_shape()));
+    EXPECT_THAT(layer.Forward(layer.Input(0)), IsOk());
+    return layer.host().GainsTogether("layer", row.problem.src_shape());
+  };
+  EXPECT_TRUE(gains("small 1x2x2x512 f=256 k=4 s=2 same"));
+  EXPECT_FALSE(gains("large 1x64x64x16 f=16 k=3 s=2 same"));
+}
+
 }  // namespace
 }  // namespace tconv::server
