@@ -7,13 +7,15 @@
 namespace tconv::server {
 namespace {
 
+// A problem multiplies each weight with as many inputs as it has positions. While
+// one weight comes from memory a processor multiplies some tens of times.
 bool GainsInBatches(const Strategy& strategy, const DeconvProblem& problem) {
-  constexpr int64_t kBatch = 8;
-  constexpr double kClearGain = 1.15;
+  constexpr int64_t kPositionsWorthAWeight = 64;
+  int64_t positions = problem.batch;
+  for (const AxisGeometry& axis : problem.axes) positions *= axis.in;
   DeconvProblem batch = problem;
-  batch.batch *= kBatch;
-  return strategy.Supports(batch).ok() && EstimatedPlanTime(strategy, batch) * kClearGain <
-                                              EstimatedPlanTime(strategy, problem) * kBatch;
+  batch.batch *= 2;
+  return positions < kPositionsWorthAWeight && strategy.Supports(batch).ok();
 }
 
 }  // namespace

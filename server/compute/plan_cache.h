@@ -39,9 +39,8 @@ struct CachedPlan {
   const Strategy* strategy = nullptr;  // that computes; the planner's
   std::vector<StrategyVerdict> verdicts;
   std::shared_ptr<const ForwardPlan> plan;
-  // Whether a batch of several such problems takes clearly less time than they
-  // take one by one, by the estimate of the strategy: as where reading the weights
-  // takes longer than multiplying with them.
+  // Whether a batch of several such problems takes less time than they take one by
+  // one: as where reading the weights takes longer than multiplying with them.
   bool gains_in_batches = false;
   // Of an execution, as told by those who execute the plan.
   mutable LeastTime least_time;
