@@ -111,7 +111,10 @@ class TensorConversation final : public ForwardConversation {
   absl::StatusOr<std::unique_ptr<ElementSink>> MakeOutput(const v1::ForwardStreamResult& start,
                                                           const TensorInfo& info,
                                                           size_t bytes) override {
-    // Unspecified is channels_last, as everywhere.
+    // A guess could be wrong without anybody noticing.
+    if (start.data_format() == v1::DATA_FORMAT_UNSPECIFIED) {
+      return ElementReceiver::Malformed("expected the data format of the layer");
+    }
     const bool is_channels_first = start.data_format() == v1::DATA_FORMAT_CHANNELS_FIRST;
     has_wrong_order_ = is_channels_first != is_channels_first_;
     if (has_wrong_order_) return absl::AbortedError("the layer has another data format");

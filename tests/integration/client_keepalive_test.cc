@@ -17,17 +17,18 @@ using std::chrono::milliseconds;
 // some of what is sent to it.
 TEST(ClientKeepaliveTest, ACallEndsWhenTheServerIsStopped) {
   ServerProcess server({"--store=memory:"});
-  const Client client(server.target(), {.timeout = milliseconds(0),
-                                        .retry = {.attempts = 1},
-                                        .keepalive_time = milliseconds(100),
-                                        .keepalive_timeout = milliseconds(100)});
-  ASSERT_THAT(client.Create(SmallLayer("up", 1)), IsOk());
-  server.Signal(SIGSTOP);
+  const Tensor large = Filled({64, 256, 256, 3}, 1);
   for (const Transfer transfer : {Transfer::kMessage, Transfer::kStream}) {
-    EXPECT_THAT(client.Forward("up", Filled({64, 256, 256, 3}, 1), {.transfer = transfer}),
+    const Client client(server.target(), {.timeout = milliseconds(0),
+                                          .retry = {.attempts = 1},
+                                          .keepalive_time = milliseconds(100),
+                                          .keepalive_timeout = milliseconds(100)});
+    ASSERT_THAT(client.CheckHealth(), IsOk());
+    server.Signal(SIGSTOP);
+    EXPECT_THAT(client.Forward("up", large, {.transfer = transfer}),
                 StatusIs(absl::StatusCode::kUnavailable));
+    server.Signal(SIGCONT);
   }
-  server.Signal(SIGCONT);
 }
 
 }  // namespace

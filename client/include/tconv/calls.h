@@ -75,8 +75,8 @@ enum class Transfer {
   kStream,
 };
 
-// From this size on streams are faster: 16 MiB.
-inline constexpr size_t kStreamedBytes = size_t{16} << 20;
+// From this size on streams are faster, whatever the output: 8 MiB.
+inline constexpr size_t kStreamedBytes = size_t{8} << 20;
 
 // Settings of Forward.
 struct ForwardOptions {

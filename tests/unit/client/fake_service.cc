@@ -20,8 +20,10 @@ grpc::Status FakeService::ForwardStream(
   v1::ForwardStreamResult& result = *response.mutable_start();
   *result.mutable_output() = start.input();
   result.set_weights_version(1);
-  result.set_data_format(start.name() == "channels_first" ? v1::DATA_FORMAT_CHANNELS_FIRST
-                                                          : v1::DATA_FORMAT_CHANNELS_LAST);
+  if (start.name() != "no_format") {
+    result.set_data_format(start.name() == "channels_first" ? v1::DATA_FORMAT_CHANNELS_FIRST
+                                                            : v1::DATA_FORMAT_CHANNELS_LAST);
+  }
   if (start.name() != "no_start") stream->Write(response);
   if (start.name() == "never") entered_.set_value();
   for (;;) {

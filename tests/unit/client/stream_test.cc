@@ -109,6 +109,7 @@ TEST_F(StreamTest, SaysWhatIsWrongWithAnAnswer) {
       {"too_long", StatusCode::kInternal, "1 bytes more than expected"},
       {"endless", StatusCode::kInternal, "has no end"},
       {"no_start", StatusCode::kInternal, "more than expected"},
+      {"no_format", StatusCode::kInternal, "expected the data format"},
       {"refused", StatusCode::kInvalidArgument, "input.shape: expected 3 channels"},
   };
   for (const auto& test : kCases) {
