@@ -27,7 +27,7 @@ grpc::Status FakeService::ForwardStream(
   if (start.name() != "no_start") stream->Write(response);
   if (start.name() == "never") entered_.set_value();
   for (;;) {
-    before_read();
+    PrepareToRead();
     if (!stream->Read(&request)) return {grpc::StatusCode::CANCELLED, "the client has gone"};
     if (request.has_end()) break;
     data += request.data();
@@ -36,7 +36,7 @@ grpc::Status FakeService::ForwardStream(
     if (start.name() != "never" && !stream->Write(response)) return grpc::Status::CANCELLED;
   }
   const uint64_t xxh3 = Xxh3(data);
-  Keep(std::move(data));
+  Note([&](Seen& seen) { seen.data = std::move(data); });
   if (request.end().xxh3() != xxh3) return BadRequest("end.xxh3", "does not fit");
   if (start.name() == "too_long") {
     response.set_data("x");
@@ -57,10 +57,10 @@ grpc::Status FakeService::SetWeightsStream(grpc::ServerContext*,
   std::string data;
   v1::SetWeightsStreamRequest request;
   reader->Read(&request);
-  set_weights_start = request.start();
+  Note([&](Seen& seen) { seen.set_weights_start = request.start(); });
   while (reader->Read(&request) && request.has_data()) data += request.data();
   const uint64_t xxh3 = Xxh3(data);
-  Keep(std::move(data));
+  Note([&](Seen& seen) { seen.data = std::move(data); });
   if (request.end().xxh3() != xxh3) return BadRequest("end.xxh3", "does not fit");
   response->set_weights_version(2);
   return grpc::Status::OK;

@@ -39,17 +39,27 @@ using ServiceBase =
 
 class FakeService final : public ServiceBase {
  public:
-  // What came in. Read them when the calls have ended.
-  std::string received;  // data of the last stream that ended, in its order
-  v1::CreateRequest create_request;
-  v1::SetWeightsStreamStart set_weights_start;
-  std::string announced_bytes;  // metadata of the last Forward
+  // What came in with the last call of its kind.
+  struct Seen {
+    std::string data;  // of the stream that ended last, in its order
+    v1::CreateRequest create_request;
+    v1::SetWeightsStreamStart set_weights_start;
+    std::string announced_bytes;  // metadata of Forward
+  };
+  Seen seen() const {
+    const std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
   std::atomic<int> calls = 0;
   // The next calls of Forward, SetWeights, Delete and ForwardStream that fail
   // with UNAVAILABLE.
   std::atomic<int> failures = 0;
-  // Before every stream message that is read.
-  std::function<void()> before_read = [] {};
+  // Is called before every message of ForwardStream that is read.
+  void BeforeReading(std::function<void()> action) {
+    const std::lock_guard lock(mutex_);
+    before_reading_ = std::move(action);
+  }
 
   // Ready when a call on "never" has arrived.
   std::future<void> entered() { return entered_.get_future(); }
@@ -60,9 +70,11 @@ class FakeService final : public ServiceBase {
     ++calls;
     if (request->name() == "never") return new NeverReactor(entered_);
     const auto announced = context->client_metadata().find("tconv-message-bytes");
-    announced_bytes = announced == context->client_metadata().end()
-                          ? ""
-                          : std::string(announced->second.data(), announced->second.size());
+    const bool has_announced = announced != context->client_metadata().end();
+    Note([&](Seen& seen) {
+      seen.announced_bytes =
+          has_announced ? std::string(announced->second.data(), announced->second.size()) : "";
+    });
     context->AddTrailingMetadata("tconv-timing", "queue=1,plan=2,compute=3,serialize=4");
     auto* reactor = context->DefaultReactor();
     if (request->name() == "refused") {
@@ -81,7 +93,7 @@ class FakeService final : public ServiceBase {
 
   grpc::Status Create(grpc::ServerContext*, const v1::CreateRequest* request,
                       v1::CreateResponse* response) override {
-    create_request = *request;
+    Note([&](Seen& seen) { seen.create_request = *request; });
     response->mutable_layer()->set_name(request->name());
     return grpc::Status::OK;
   }
@@ -122,15 +134,27 @@ class FakeService final : public ServiceBase {
     void OnDone() override { delete this; }
   };
 
-  void Keep(std::string data) {
+  template <typename Action>
+  void Note(Action action) {
     const std::lock_guard lock(mutex_);
-    received = std::move(data);
+    action(seen_);
+  }
+
+  void PrepareToRead() {
+    std::function<void()> action;
+    {
+      const std::lock_guard lock(mutex_);
+      action = before_reading_;
+    }
+    if (action) action();
   }
 
   bool Fails() { return failures.load() > 0 && failures.fetch_sub(1) > 0; }
 
   std::promise<void> entered_;
-  std::mutex mutex_;  // of received
+  mutable std::mutex mutex_;  // of the rest
+  Seen seen_;
+  std::function<void()> before_reading_;
 };
 
 // Runs a FakeService on a free port of loopback.

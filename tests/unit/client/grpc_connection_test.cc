@@ -70,10 +70,10 @@ TEST_F(GrpcConnectionTest, RefusesAnOutputThatDoesNotFitItsShape) {
 TEST_F(GrpcConnectionTest, AnnouncesTheSizeOfLargeMessages) {
   const Client client(server_.target);
   ASSERT_THAT(client.Forward("echo", Ones(1000)), IsOk());
-  EXPECT_EQ(server_.service.announced_bytes, "");
+  EXPECT_EQ(server_.service.seen().announced_bytes, "");
   ASSERT_THAT(client.Forward("echo", Ones(100000)), IsOk());
-  EXPECT_GE(std::stoi(server_.service.announced_bytes), 400000);
-  EXPECT_LT(std::stoi(server_.service.announced_bytes), 400100);
+  EXPECT_GE(std::stoi(server_.service.seen().announced_bytes), 400000);
+  EXPECT_LT(std::stoi(server_.service.seen().announced_bytes), 400100);
 }
 
 TEST_F(GrpcConnectionTest, CreateSendsShapeAndWeights) {
@@ -86,7 +86,7 @@ TEST_F(GrpcConnectionTest, CreateSendsShapeAndWeights) {
                                       .bias = *Tensor::FromValues<float>({1}, {3})}});
   ASSERT_THAT(layer, IsOk());
   EXPECT_EQ(layer->name(), "up1");
-  const v1::CreateRequest& request = server_.service.create_request;
+  const v1::CreateRequest request = server_.service.seen().create_request;
   EXPECT_EQ(request.keras_json(), "{}");
   EXPECT_THAT(request.input_shape(), ElementsAre(-1, -1, 1));
   EXPECT_THAT(request.weights().kernel().shape(), ElementsAre(1, 1, 1));
@@ -98,8 +98,8 @@ TEST_F(GrpcConnectionTest, CreateSendsATypedConfigurationWithoutWeights) {
   v1::LayerConfig config;
   config.set_filters(7);
   ASSERT_THAT(Client(server_.target).Create({.definition = config}), IsOk());
-  EXPECT_EQ(server_.service.create_request.config().filters(), 7);
-  EXPECT_FALSE(server_.service.create_request.has_weights());
+  EXPECT_EQ(server_.service.seen().create_request.config().filters(), 7);
+  EXPECT_FALSE(server_.service.seen().create_request.has_weights());
 }
 
 TEST_F(GrpcConnectionTest, LetsGoOfTheMemoryOfACallerWhenTheCallHasEnded) {

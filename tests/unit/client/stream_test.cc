@@ -52,9 +52,9 @@ TEST_F(StreamTest, ForwardCarriesTensorsOfEverySize) {
 TEST_F(StreamTest, ForwardStreamsLargeInputsByItself) {
   const auto streamed_bytes = static_cast<int64_t>(kStreamedBytes);
   ASSERT_THAT(client_.Forward("echo", Counting({streamed_bytes / 4 - 1})), IsOk());
-  EXPECT_EQ(server_.service.received.size(), 0u);
+  EXPECT_EQ(server_.service.seen().data.size(), 0u);
   ASSERT_THAT(client_.Forward("echo", Counting({streamed_bytes / 4})), IsOk());
-  EXPECT_EQ(server_.service.received.size(), kStreamedBytes);
+  EXPECT_EQ(server_.service.seen().data.size(), kStreamedBytes);
 }
 
 TEST_F(StreamTest, ForwardAsyncKeepsManyStreamsInFlight) {
@@ -96,7 +96,7 @@ TEST_F(StreamTest, ReordersTheTensorsOfLayersWithChannelsFirst) {
       }
     }
   }
-  EXPECT_TRUE(server_.service.received == expected);
+  EXPECT_TRUE(server_.service.seen().data == expected);
 }
 
 TEST_F(StreamTest, SaysWhatIsWrongWithAnAnswer) {
@@ -131,7 +131,7 @@ TEST_F(StreamTest, EndsAStreamThatIsCancelled) {
 
 TEST_F(StreamTest, EndsAStreamAtItsDeadlineThoughTheServerReadsNoMore) {
   std::promise<void> is_over;
-  server_.service.before_read = [over = is_over.get_future().share()] { over.wait(); };
+  server_.service.BeforeReading([over = is_over.get_future().share()] { over.wait(); });
   const auto result = client_.Forward(
       "echo", Counting({8'000'000}),
       {.transfer = Transfer::kStream, .call = {.timeout = std::chrono::milliseconds(100)}});
@@ -142,12 +142,12 @@ TEST_F(StreamTest, EndsAStreamAtItsDeadlineThoughTheServerReadsNoMore) {
 TEST_F(StreamTest, SetWeightsStreamsLargeOnes) {
   const Weights weights{.kernel = Counting({3, 3, 1024, 512}), .bias = Counting({3})};
   ASSERT_THAT(client_.SetWeights("up", weights, 1), IsOkAndHolds(2));
-  const v1::SetWeightsStreamStart& start = server_.service.set_weights_start;
+  const v1::SetWeightsStreamStart start = server_.service.seen().set_weights_start;
   EXPECT_EQ(start.name(), "up");
   EXPECT_EQ(start.if_version(), 1);
   EXPECT_THAT(start.kernel().shape(), ElementsAre(3, 3, 1024, 512));
   EXPECT_THAT(start.bias().shape(), ElementsAre(3));
-  EXPECT_TRUE(server_.service.received ==
+  EXPECT_TRUE(server_.service.seen().data ==
               std::string(weights.kernel.bytes()).append(weights.bias->bytes()));
 }
 
