@@ -137,6 +137,8 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
                   "are arriving");
   adder.AddSize("max-queued-bytes", options.admission.max_bytes, 1, kMaxBytes,
                 "Request bytes of all calls that wait or run, others are refused");
+  adder.AddSize("max-idle-tensor-bytes", options.host.max_idle_tensor_bytes, 0, kMaxBytes,
+                "Memory of inputs and outputs that is kept for the next calls");
   adder.AddSize("max-stream-bytes", options.host.max_stream_bytes, 1, kMaxBytes,
                 "Input and output that one stream has in memory, larger ones are refused");
   adder.AddSize("max-message-bytes", options.grpc.max_message_bytes, 64 << 10,

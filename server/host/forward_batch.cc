@@ -50,18 +50,19 @@ View Part(View whole, Shape shape, size_t index, size_t parts) {
 // a single one is.
 class BatchInput {
  public:
-  BatchInput(ForwardBatch batch, const DeconvProblem& problem)
-      : batch_(batch), dtype_(problem.dtype), shape_(problem.src_shape()) {}
+  BatchInput(ForwardBatch batch, const DeconvProblem& problem, BlockPool& memory)
+      : batch_(batch), memory_(memory), dtype_(problem.dtype), shape_(problem.src_shape()) {}
 
   // Memory for what has to be moved; RESOURCE_EXHAUSTED.
   Status Reserve() {
     if (InPlace() != nullptr) return OkStatus();
-    TCONV_ASSIGN_OR_RETURN(fetched_, Tensor::Allocate(dtype_, shape_));
+    TCONV_ASSIGN_OR_RETURN(fetched_, Tensor::Allocate(dtype_, shape_, memory_));
     for (const ReadyForward& ready : batch_) {
       const TensorSource& source = *ready.job->input;
       unconverted_.emplace_back();
       if (source.dtype() == dtype_) continue;
-      TCONV_ASSIGN_OR_RETURN(unconverted_.back(), Tensor::Allocate(source.dtype(), source.shape()));
+      TCONV_ASSIGN_OR_RETURN(unconverted_.back(),
+                             Tensor::Allocate(source.dtype(), source.shape(), memory_));
     }
     return OkStatus();
   }
@@ -89,6 +90,7 @@ class BatchInput {
   }
 
   const ForwardBatch batch_;
+  BlockPool& memory_;
   const DType dtype_;
   const Shape shape_;
   Tensor fetched_;
@@ -122,8 +124,8 @@ std::vector<ForwardBatch> FormBatches(std::vector<ReadyForward>& jobs, int64_t m
   return batches;
 }
 
-Status ComputeBatch(PlanCache& plans, const std::shared_ptr<const Weights>& weights,
-                    ForwardBatch batch) {
+Status ComputeBatch(PlanCache& plans, BlockPool& memory,
+                    const std::shared_ptr<const Weights>& weights, ForwardBatch batch) {
   const auto begin = steady_clock::now();
   const ReadyForward& first = batch.front();
   const DeconvProblem problem = Repeated(first.problem, static_cast<int64_t>(batch.size()));
@@ -131,11 +133,12 @@ Status ComputeBatch(PlanCache& plans, const std::shared_ptr<const Weights>& weig
   if (batch.size() > 1) {
     TCONV_ASSIGN_OR_RETURN(plan, plans.GetOrCompile(problem, weights, first.plan->strategy));
   }
-  TCONV_ASSIGN_OR_RETURN(Tensor allocated, Tensor::Allocate(problem.dtype, problem.dst_shape()));
+  TCONV_ASSIGN_OR_RETURN(Tensor allocated,
+                         Tensor::Allocate(problem.dtype, problem.dst_shape(), memory));
   const auto output = std::make_shared<Tensor>(std::move(allocated));
   const auto planned = steady_clock::now();
   if (plan != nullptr) {
-    BatchInput input(batch, problem);
+    BatchInput input(batch, problem, memory);
     TCONV_RETURN_IF_ERROR(input.Reserve());
     TCONV_RETURN_IF_ERROR(Execute(batch, *plan, input.Fetch(), output->mutable_view()));
   }

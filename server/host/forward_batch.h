@@ -38,10 +38,10 @@ using ForwardBatch = std::span<const ReadyForward>;
 // to read the weights again.
 std::vector<ForwardBatch> FormBatches(std::vector<ReadyForward>& jobs, int64_t max_output_bytes);
 
-// Computes the results of a batch, without their losses, and notes the time of
+// Computes the results of a batch in `memory`, without their losses, and notes the time of
 // the whole for each job. They share the memory of one output. Unless OK no job
 // has a result; RESOURCE_EXHAUSTED before any input was fetched.
-Status ComputeBatch(PlanCache& plans, const std::shared_ptr<const Weights>& weights,
-                    ForwardBatch batch);
+Status ComputeBatch(PlanCache& plans, BlockPool& memory,
+                    const std::shared_ptr<const Weights>& weights, ForwardBatch batch);
 
 }  // namespace tconv::server

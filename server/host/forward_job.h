@@ -30,6 +30,16 @@ struct ForwardResult {
   std::vector<Loss> losses;
 };
 
+// What is known of a Forward before it runs: nothing, as it stands here, while no
+// plan for it is remembered.
+struct ForwardOutlook {
+  // The shortest that it has been seen to take; 0: unknown.
+  std::chrono::nanoseconds least_time{0};
+  // Whether several are worth computing together; those that are not would only
+  // wait for each other.
+  bool gains_together = false;
+};
+
 // Where the time of a Forward went. Jobs that are computed together each have
 // the time of all.
 struct ForwardTimes {

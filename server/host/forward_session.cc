@@ -98,7 +98,8 @@ bool ForwardSession::HasRoomForInput() const {
 // the last one has.
 Status ForwardSession::BeginSlab() {
   const Slab slab = computation_.slabs()[next_slab_];
-  TCONV_ASSIGN_OR_RETURN(Tensor input, Tensor::Allocate(input_dtype_, slab.problem.src_shape()));
+  TCONV_ASSIGN_OR_RETURN(Tensor input, Tensor::Allocate(input_dtype_, slab.problem.src_shape(),
+                                                        computation_.memory()));
   filling_ = std::make_shared<Tensor>(std::move(input));
   filled_bytes_ = 0;
   if (slab.first_out_row > 0) {
@@ -130,23 +131,28 @@ bool ForwardSession::CanCompute() const {
 StatusOr<std::shared_ptr<const Tensor>> ForwardSession::SourceOf(
     const Slab& slab, std::shared_ptr<const Tensor> input) const {
   if (is_planar()) {
-    TCONV_ASSIGN_OR_RETURN(Tensor planes, Tensor::Allocate(input_dtype_, slab.problem.src_shape()));
+    TCONV_ASSIGN_OR_RETURN(Tensor planes, Tensor::Allocate(input_dtype_, slab.problem.src_shape(),
+                                                           computation_.memory()));
     FromStreamOrder(input->view().data, planes.mutable_view());
     input = std::make_shared<const Tensor>(std::move(planes));
   }
   if (input_dtype_ == slab.problem.dtype) return input;
-  TCONV_ASSIGN_OR_RETURN(Tensor converted, Tensor::Converted(input->view(), slab.problem.dtype));
+  TCONV_ASSIGN_OR_RETURN(
+      Tensor converted,
+      Tensor::Allocate(slab.problem.dtype, slab.problem.src_shape(), computation_.memory()));
+  Convert(input->view(), converted.mutable_view());
   return std::make_shared<const Tensor>(std::move(converted));
 }
 
 // The output of a slab in stream order.
 StatusOr<Tensor> ForwardSession::OutputOf(const Slab& slab, ConstTensorView src) {
-  TCONV_ASSIGN_OR_RETURN(Tensor dst,
-                         Tensor::Allocate(slab.problem.dtype, slab.problem.dst_shape()));
+  TCONV_ASSIGN_OR_RETURN(Tensor dst, Tensor::Allocate(slab.problem.dtype, slab.problem.dst_shape(),
+                                                      computation_.memory()));
   TCONV_RETURN_IF_ERROR(computation_.Execute(slab, src, dst.mutable_view()));
   if (compute_losses_ && config_.activity_regularizer.has_value()) output_sums_.Add(dst.view());
   if (!is_planar()) return dst;
-  TCONV_ASSIGN_OR_RETURN(Tensor streamed, Tensor::Allocate(dst.dtype(), dst.shape()));
+  TCONV_ASSIGN_OR_RETURN(Tensor streamed,
+                         Tensor::Allocate(dst.dtype(), dst.shape(), computation_.memory()));
   ToStreamOrder(dst.view(), streamed.mutable_view().data);
   return streamed;
 }

@@ -50,6 +50,7 @@ class ForwardSession {
   int64_t weights_version() const { return weights_->version; }
   DType output_dtype() const { return problem().dtype; }
   Shape output_shape() const { return problem().dst_shape(); }
+  DataFormat data_format() const { return problem().data_format; }
 
   // Where the next bytes of input go. Empty when there is no memory for them
   // now, and at the end of the input. RESOURCE_EXHAUSTED without memory.

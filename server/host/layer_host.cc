@@ -101,6 +101,7 @@ LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limi
     : store_(store),
       plans_(plans),
       limits_(limits),
+      memory_(BlockPool::Make(limits.max_idle_tensor_bytes)),
       loaded_(store, limits.max_loaded_weight_bytes,
               [&plans](const Weights& weights) { plans.Drop(weights); }) {}
 
@@ -268,8 +269,8 @@ StatusOr<ReadyForward> LayerHost::Prepare(const LayerConfig& config,
                          MakeDeconvProblem(config, weights->in_channels(), job.input->shape()));
   TCONV_RETURN_IF_ERROR(CheckOutputBytes(ready.problem, limits_.max_output_bytes));
   if (ready.problem.dst_shape().num_elements() > 0) {
-    ready.computation =
-        std::make_shared<const SlabComputation>(plans_, ready.problem, weights, limits_.slab_bytes);
+    ready.computation = std::make_shared<const SlabComputation>(plans_, *memory_, ready.problem,
+                                                                weights, limits_.slab_bytes);
     TCONV_ASSIGN_OR_RETURN(ready.plan, ready.computation->PlanOf(ready.computation->slabs()[0]));
   }
   job.times.plan = std::chrono::steady_clock::now() - begin;
@@ -278,7 +279,7 @@ StatusOr<ReadyForward> LayerHost::Prepare(const LayerConfig& config,
 
 void LayerHost::Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
                         ForwardBatch batch) {
-  const Status status = ComputeBatch(plans_, weights, batch);
+  const Status status = ComputeBatch(plans_, *memory_, weights, batch);
   if (status.code() == StatusCode::kResourceExhausted && batch.size() > 1) {
     // There may be memory for each, one after the other.
     for (size_t i = 0; i < batch.size(); ++i) Compute(config, weights, batch.subspan(i, 1));
@@ -306,8 +307,9 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
                          MakeDeconvProblem(layer->config(), snapshot.in_channels, forward.shape));
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, CurrentWeights(*layer));
   auto session = std::make_unique<ForwardSession>(
-      layer->config(), weights, SlabComputation(plans_, problem, weights, limits_.slab_bytes),
-      forward.dtype, forward.compute_losses);
+      layer->config(), weights,
+      SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes), forward.dtype,
+      forward.compute_losses);
   if (session->buffer_bytes() > limits_.max_stream_bytes) {
     return MakeError(StatusCode::kResourceExhausted,
                      "the parts in which {} is computed take {} bytes, the server allows a stream "
@@ -317,25 +319,15 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
   return session;
 }
 
-std::shared_ptr<const CachedPlan> LayerHost::FindPlan(const std::string& name,
-                                                      const Shape& input_shape) const {
+ForwardOutlook LayerHost::OutlookOf(const std::string& name, const Shape& input_shape) const {
   const auto layer = registry_.Find(name);
-  if (!layer.ok()) return nullptr;
+  if (!layer.ok()) return {};
   const auto weights = loaded_.Peek(**layer, (*layer)->snapshot().weights_version);
-  if (weights == nullptr) return nullptr;
+  if (weights == nullptr) return {};
   const auto problem = MakeDeconvProblem((*layer)->config(), weights->in_channels(), input_shape);
-  return problem.ok() ? plans_.Find(*problem, weights) : nullptr;
-}
-
-std::chrono::nanoseconds LayerHost::LeastForwardTime(const std::string& name,
-                                                     const Shape& input_shape) const {
-  const auto plan = FindPlan(name, input_shape);
-  return plan == nullptr ? std::chrono::nanoseconds(0) : plan->least_time.value();
-}
-
-bool LayerHost::GainsTogether(const std::string& name, const Shape& input_shape) const {
-  const auto plan = FindPlan(name, input_shape);
-  return plan != nullptr && plan->gains_in_batches;
+  const auto plan = problem.ok() ? plans_.Find(*problem, weights) : nullptr;
+  return plan == nullptr ? ForwardOutlook()
+                         : ForwardOutlook{plan->least_time.value(), plan->gains_in_batches};
 }
 
 StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,

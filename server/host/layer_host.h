@@ -39,6 +39,8 @@ struct HostLimits {
   int64_t max_output_bytes = (int64_t{2} << 30) - (int64_t{1} << 20);
   // Of the input and output that one stream has in memory.
   int64_t max_stream_bytes = int64_t{256} << 20;
+  // Of memory for inputs and outputs that is kept while no call needs it.
+  int64_t max_idle_tensor_bytes = int64_t{1} << 30;
   // As for SlabsOf().
   int64_t slab_bytes = kSlabBytes;
 };
@@ -104,13 +106,8 @@ class LayerHost {
   // Begins a Forward whose input and output are streamed; they may be larger than
   // those of a Forward. RESOURCE_EXHAUSTED beyond max_stream_bytes.
   StatusOr<std::unique_ptr<ForwardSession>> StreamForward(const StreamedForward& forward);
-  // What such a Forward has been seen to take at least; 0 when it has not been
-  // seen, or is no longer remembered. Cheap.
-  std::chrono::nanoseconds LeastForwardTime(const std::string& name,
-                                            const Shape& input_shape) const;
-  // Whether such Forwards are worth computing together: those that are not only
-  // wait for each other. False while there is no plan for one. Cheap.
-  bool GainsTogether(const std::string& name, const Shape& input_shape) const;
+  // What is known of such a Forward before it runs. Cheap.
+  ForwardOutlook OutlookOf(const std::string& name, const Shape& input_shape) const;
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
                                             std::span<const int64_t> input_shape) const;
   StatusOr<LayerInfo> Get(const std::string& name) const;
@@ -121,9 +118,6 @@ class LayerHost {
  private:
   LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits);
 
-  // Null when it would have to be compiled.
-  std::shared_ptr<const CachedPlan> FindPlan(const std::string& name,
-                                             const Shape& input_shape) const;
   StatusOr<ReadyForward> Prepare(const LayerConfig& config,
                                  const std::shared_ptr<const Weights>& weights, ForwardJob& job);
   void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
@@ -141,6 +135,7 @@ class LayerHost {
   LayerStore& store_;
   PlanCache& plans_;
   const HostLimits limits_;
+  const std::shared_ptr<BlockPool> memory_;  // of inputs and outputs
   LayerRegistry registry_;
   LoadedWeights loaded_;
   // Held while the set of names changes, in the store and in the registry; taken

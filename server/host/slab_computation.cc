@@ -59,8 +59,8 @@ Status SlabComputation::ExecuteAll(ConstTensorView src, TensorView dst) const {
                                     {dst.dtype, dst_shape, dst.data + out.InWhole(0)}));
       continue;
     }
-    TCONV_ASSIGN_OR_RETURN(Tensor part_src, Tensor::Allocate(src.dtype, src_shape));
-    TCONV_ASSIGN_OR_RETURN(Tensor part_dst, Tensor::Allocate(dst.dtype, dst_shape));
+    TCONV_ASSIGN_OR_RETURN(Tensor part_src, Tensor::Allocate(src.dtype, src_shape, memory_));
+    TCONV_ASSIGN_OR_RETURN(Tensor part_dst, Tensor::Allocate(dst.dtype, dst_shape, memory_));
     for (int64_t plane = 0; plane < in.planes; ++plane) {
       std::memcpy(part_src.mutable_view().data + in.InPart(plane), src.data + in.InWhole(plane),
                   static_cast<size_t>(in.bytes));

@@ -18,16 +18,18 @@ namespace tconv::server {
 // input is there as a whole or arrives slab by slab. Thread-safe.
 class SlabComputation {
  public:
-  // `plans` must outlive this.
-  SlabComputation(PlanCache& plans, const DeconvProblem& problem,
+  // `plans` and `memory`, for the tensors on the way, must outlive this.
+  SlabComputation(PlanCache& plans, BlockPool& memory, const DeconvProblem& problem,
                   std::shared_ptr<const Weights> weights, int64_t slab_bytes)
       : plans_(plans),
+        memory_(memory),
         problem_(problem),
         weights_(std::move(weights)),
         slabs_(SlabsOf(problem, slab_bytes)) {}
 
   const DeconvProblem& problem() const { return problem_; }
   const Slabs& slabs() const { return slabs_; }
+  BlockPool& memory() const { return memory_; }
 
   // The plan of a slab. REQUIRES: the slab has outputs.
   StatusOr<std::shared_ptr<const CachedPlan>> PlanOf(const Slab& slab) const {
@@ -44,6 +46,7 @@ class SlabComputation {
 
  private:
   PlanCache& plans_;
+  BlockPool& memory_;
   const DeconvProblem problem_;
   const std::shared_ptr<const Weights> weights_;
   const Slabs slabs_;

@@ -1,6 +1,5 @@
 #include "server/rpc/forward_call.h"
 
-#include <algorithm>
 #include <deque>
 #include <new>
 #include <vector>
@@ -22,19 +21,18 @@ Status ForwardCall::Accept() {
   auto input = ReceivedTensor::Make(request_.input(), kInputPath, payloads());
   if (!input.ok()) return InField("input", input.status());
   input_ = *std::move(input);
-  least_time_ = host_.LeastForwardTime(request_.name(), input_->shape());
+  outlook_ = host_.OutlookOf(request_.name(), input_->shape());
   return OkStatus();
 }
 
 bool ForwardCall::CanRunWith(const QueuedCall& other) const {
   const auto* forward = dynamic_cast<const ForwardCall*>(&other);
-  if (forward == nullptr || request_.name() != forward->request_.name()) return false;
   // Penalties of the activity are those of a whole batch.
-  if (request_.compute_losses() || forward->request_.compute_losses()) return false;
-  const auto dims = input_->shape().dims();
-  const auto other_dims = forward->input_->shape().dims();
-  return !dims.empty() && dims.size() == other_dims.size() &&
-         std::equal(dims.begin() + 1, dims.end(), other_dims.begin() + 1);
+  const auto may_join = [](const ForwardCall& call) {
+    return call.outlook_.gains_together && !call.request_.compute_losses();
+  };
+  return forward != nullptr && may_join(*this) && may_join(*forward) &&
+         input_->shape() == forward->input_->shape();
 }
 
 void ForwardCall::Serve(std::span<QueuedCall* const> companions) {

@@ -16,15 +16,15 @@
 
 namespace tconv::server {
 
-// One Forward. Calls of the same layer whose inputs differ in the batch alone
-// may be served together. `host` must outlive it.
+// One Forward. Calls of one layer whose inputs have the same shape may be served
+// together. `host` must outlive it.
 class ForwardCall final : public UnaryCall {
  public:
   ForwardCall(const Method& method, LayerHost& host, grpc::GenericCallbackServerContext* context)
       : UnaryCall(method, context), host_(host) {}
 
   std::string_view flow() const override { return request_.name(); }
-  std::chrono::nanoseconds least_time() const override { return least_time_; }
+  std::chrono::nanoseconds least_time() const override { return outlook_.least_time; }
   bool CanRunWith(const QueuedCall& other) const override;
 
  private:
@@ -36,7 +36,7 @@ class ForwardCall final : public UnaryCall {
   LayerHost& host_;
   v1::ForwardRequest request_;
   std::optional<ReceivedTensor> input_;
-  std::chrono::nanoseconds least_time_{0};
+  ForwardOutlook outlook_;
 };
 
 }  // namespace tconv::server

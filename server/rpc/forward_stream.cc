@@ -9,6 +9,7 @@
 #include "server/rpc/layer_info_codec.h"
 #include "server/rpc/stream_call.h"
 #include "server/rpc/stream_parts.h"
+#include "server/wire/layer_codec.h"
 #include "server/wire/tensor_codec.h"
 
 namespace tconv::server {
@@ -138,6 +139,7 @@ class ForwardStreamCall final : public Reactor, private StreamCall {
     ToProto({session_->output_dtype(), session_->output_shape(), nullptr},
             response.mutable_start()->mutable_output());
     response.mutable_start()->set_weights_version(session_->weights_version());
+    response.mutable_start()->set_data_format(ToProto(session_->data_format()));
     Send(response, {});
   }
 

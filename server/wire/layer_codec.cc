@@ -228,6 +228,11 @@ StatusOr<LayerConfig> LayerConfigFromProto(const v1::LayerConfig& proto) {
   return config;
 }
 
+v1::DataFormat ToProto(DataFormat data_format) {
+  return data_format == DataFormat::kChannelsFirst ? v1::DATA_FORMAT_CHANNELS_FIRST
+                                                   : v1::DATA_FORMAT_CHANNELS_LAST;
+}
+
 v1::LayerConfig ToProto(const LayerConfig& config) {
   v1::LayerConfig out;
   out.set_class_name(ClassName(config.spatial_rank));
@@ -241,9 +246,7 @@ v1::LayerConfig ToProto(const LayerConfig& config) {
   if (config.output_padding.has_value()) {
     SetDims(*config.output_padding, out.mutable_output_padding());
   }
-  out.set_data_format(config.data_format == DataFormat::kChannelsFirst
-                          ? v1::DATA_FORMAT_CHANNELS_FIRST
-                          : v1::DATA_FORMAT_CHANNELS_LAST);
+  out.set_data_format(ToProto(config.data_format));
   SetDims(config.dilation_rate, out.mutable_dilation_rate());
   out.set_use_bias(config.use_bias);
   ToProto(config.activation.spec(), out.mutable_activation());

@@ -12,6 +12,8 @@ namespace tconv::server {
 // INVALID_ARGUMENT with the path of the field.
 StatusOr<LayerConfig> LayerConfigFromProto(const v1::LayerConfig& proto);
 
+v1::DataFormat ToProto(DataFormat data_format);
+
 // Every field is present, so that reading it back does not depend on defaults.
 v1::LayerConfig ToProto(const LayerConfig& config);
 

@@ -17,6 +17,7 @@
 #include "tests/bench/case_cost.h"
 #include "tests/bench/contenders.h"
 #include "tests/bench/memory_limits.h"
+#include "tests/support/lent_weights.h"
 #include "tests/support/queued_forward.h"
 #include "tests/support/shape_table.h"
 
@@ -35,13 +36,8 @@ constexpr int64_t kPeakMatmulSize = 2048;
 // A host with one layer.
 struct House {
   explicit House(const testing::ShapeRow& the_row) : row(the_row) {
-    const auto weights = testing::RandomWeights(row.problem, row.config.dtype.variable, 1);
-    (void)host
-        ->Create({"layer",
-                  row.config,
-                  {},
-                  server::WeightsView{weights->kernel.view(), weights->bias->view()}})
-        .value();
+    testing::LentWeights weights(testing::RandomWeights(row.problem, row.config.dtype.variable, 1));
+    (void)host->Create({"layer", row.config, {}, weights.source()}).value();
   }
 
   const testing::ShapeRow row;

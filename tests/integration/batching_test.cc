@@ -13,6 +13,7 @@
 #include "server/compute/strategies.h"
 #include "server/compute/worker_pool.h"
 #include "server/store/memory_store.h"
+#include "tests/support/lent_weights.h"
 #include "tests/support/queued_forward.h"
 #include "tests/support/shape_table.h"
 #include "tests/support/status_matchers.h"
@@ -37,11 +38,8 @@ struct House {
 class BatchingTest : public ::testing::TestWithParam<House> {
  protected:
   void Create(const std::string& name, const ShapeRow& row) {
-    const auto weights = testing::RandomWeights(row.problem, row.config.dtype.variable, 1);
-    ASSERT_THAT(
-        host_->Create(
-            {name, row.config, {}, WeightsView{weights->kernel.view(), weights->bias->view()}}),
-        IsOk());
+    testing::LentWeights weights(testing::RandomWeights(row.problem, row.config.dtype.variable, 1));
+    ASSERT_THAT(host_->Create({name, row.config, {}, weights.source()}), IsOk());
   }
 
   StatusOr<ForwardResult> Alone(const std::string& name, const Tensor& input) {

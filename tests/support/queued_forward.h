@@ -25,8 +25,7 @@ class QueuedForward final : public server::QueuedCall {
   // Sends the call and waits for what it answers.
   server::StatusOr<server::ForwardResult> Call() {
     TCONV_RETURN_IF_ERROR(queue_.Enter(source_.size_bytes()));
-    least_time_ = host_.LeastForwardTime(job_.layer, source_.shape());
-    gains_together_ = host_.GainsTogether(job_.layer, source_.shape());
+    outlook_ = host_.OutlookOf(job_.layer, source_.shape());
     queue_.Submit(*this);
     is_answered_.get_future().wait();
     queue_.Leave(source_.size_bytes());
@@ -34,10 +33,11 @@ class QueuedForward final : public server::QueuedCall {
   }
 
   std::string_view flow() const override { return job_.layer; }
-  std::chrono::nanoseconds least_time() const override { return least_time_; }
+  std::chrono::nanoseconds least_time() const override { return outlook_.least_time; }
   bool CanRunWith(const QueuedCall& other) const override {
     const auto& forward = static_cast<const QueuedForward&>(other);
-    return gains_together_ && forward.gains_together_ && forward.source_.shape() == source_.shape();
+    return outlook_.gains_together && forward.outlook_.gains_together &&
+           forward.source_.shape() == source_.shape();
   }
 
   void Run(std::span<QueuedCall* const> companions) override {
@@ -58,8 +58,7 @@ class QueuedForward final : public server::QueuedCall {
   server::AdmissionQueue& queue_;
   server::ViewSource source_;
   server::ForwardJob job_;
-  std::chrono::nanoseconds least_time_{0};
-  bool gains_together_ = false;
+  server::ForwardOutlook outlook_;
   std::promise<void> is_answered_;
 };
 

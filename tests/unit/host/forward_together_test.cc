@@ -13,6 +13,7 @@
 #include "server/compute/worker_pool.h"
 #include "server/host/layer_host.h"
 #include "server/store/memory_store.h"
+#include "tests/support/lent_weights.h"
 #include "tests/support/shape_table.h"
 #include "tests/support/status_matchers.h"
 
@@ -31,10 +32,8 @@ class OneLayerHost {
   OneLayerHost(const ShapeRow& row, const std::string& strategy, const HostLimits& limits = {})
       : row_(row), planner_(Planner::Make(*MakeStrategies(*pool_), strategy).value()) {
     host_ = LayerHost::Open(store_, plans_, limits).value();
-    const auto weights = testing::RandomWeights(row.problem, row.config.dtype.variable, 1);
-    WeightsView view{weights->kernel.view(), std::nullopt};
-    if (weights->bias.has_value()) view.bias = weights->bias->view();
-    EXPECT_THAT(host_->Create({"layer", row.config, {}, view}), IsOk());
+    testing::LentWeights weights(testing::RandomWeights(row.problem, row.config.dtype.variable, 1));
+    EXPECT_THAT(host_->Create({"layer", row.config, {}, weights.source()}), IsOk());
   }
 
   LayerHost& host() { return *host_; }
@@ -239,21 +238,21 @@ TEST(ForwardTogetherTest, RemembersTheLeastTimeOfAForward) {
   OneLayerHost layer(row, "");
   const Shape shape = row.problem.src_shape();
   constexpr std::chrono::nanoseconds kUnknown(0);
-  EXPECT_EQ(layer.host().LeastForwardTime("layer", shape), kUnknown);
+  EXPECT_EQ(layer.host().OutlookOf("layer", shape).least_time, kUnknown);
   ASSERT_THAT(layer.Forward(layer.Input(0)), IsOk());
-  EXPECT_GT(layer.host().LeastForwardTime("layer", shape), kUnknown);
-  EXPECT_EQ(layer.host().LeastForwardTime("layer", Shape({1, 5, 5, 8})), kUnknown);
-  EXPECT_EQ(layer.host().LeastForwardTime("layer", Shape({1, 5})), kUnknown);
-  EXPECT_EQ(layer.host().LeastForwardTime("other", shape), kUnknown);
+  EXPECT_GT(layer.host().OutlookOf("layer", shape).least_time, kUnknown);
+  EXPECT_EQ(layer.host().OutlookOf("layer", Shape({1, 5, 5, 8})).least_time, kUnknown);
+  EXPECT_EQ(layer.host().OutlookOf("layer", Shape({1, 5})).least_time, kUnknown);
+  EXPECT_EQ(layer.host().OutlookOf("other", shape).least_time, kUnknown);
 }
 
 TEST(ForwardTogetherTest, OnlyLayersWithLargeWeightsForSmallImagesGain) {
   const auto gains = [](const std::string& line) {
     const auto row = ParseShapeRow(line);
     OneLayerHost layer(row, "");
-    EXPECT_FALSE(layer.host().GainsTogether("layer", row.problem.src_shape()));
+    EXPECT_FALSE(layer.host().OutlookOf("layer", row.problem.src_shape()).gains_together);
     EXPECT_THAT(layer.Forward(layer.Input(0)), IsOk());
-    return layer.host().GainsTogether("layer", row.problem.src_shape());
+    return layer.host().OutlookOf("layer", row.problem.src_shape()).gains_together;
   };
   EXPECT_TRUE(gains("small 1x2x2x512 f=256 k=4 s=2 same"));
   EXPECT_FALSE(gains("large 1x64x64x16 f=16 k=3 s=2 same"));
