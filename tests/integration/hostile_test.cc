@@ -245,7 +245,7 @@ TEST_F(HostileTest, ARequestBeyondTheMemoryForTransportIsRefusedOnItsWay) {
   options.grpc.max_transport_bytes = 1 << 20;
   const auto server = TestServer::Start(options);
   const Client client(server->target());
-  EXPECT_THAT(client.Forward("up", Filled({1, 2000, 2000, 3}, 1)),
+  EXPECT_THAT(client.Forward("up", Filled({1, 2000, 2000, 3}, 1), {.transfer = Transfer::kMessage}),
               StatusIs(StatusCode::kResourceExhausted));
 }
 
