@@ -44,8 +44,9 @@ void Call::EndAttempt(absl::Status status) {
     const auto next = system_clock::now() + NextDelay();
     if (next < terms_.deadline) {
       const std::lock_guard lock(cancelling_);
-      pause_.Set(&queue_, next, pause_ended_.tag());
-      if (terms_.cancellation.stop_requested()) pause_.Cancel();
+      pause_ = std::make_unique<grpc::Alarm>();
+      pause_->Set(&queue_, next, pause_ended_.tag());
+      if (terms_.cancellation.stop_requested()) pause_->Cancel();
       return;
     }
   }
@@ -56,7 +57,7 @@ void Call::EndAttempt(absl::Status status) {
 void Call::Cancel() {
   const std::lock_guard lock(cancelling_);
   context_->TryCancel();
-  pause_.Cancel();
+  if (pause_ != nullptr) pause_->Cancel();
 }
 
 bool Call::MayRepeatAfter(const absl::Status& status) const {
@@ -91,6 +92,7 @@ std::optional<ServerTiming> Call::Timing() const {
 
 // gRPC describes each address it tried; the name that the user gave says more.
 absl::Status Call::Explain(const grpc::Status& status) const {
+  if (status.ok()) return absl::OkStatus();
   const grpc_connectivity_state state = endpoint_->channel->GetState(/*try_to_connect=*/false);
   const bool unconnected =
       state == GRPC_CHANNEL_CONNECTING || state == GRPC_CHANNEL_TRANSIENT_FAILURE;

@@ -81,7 +81,7 @@ class Call {
   std::mutex cancelling_;
   // The rest is guarded by cancelling_ against Cancel().
   std::unique_ptr<grpc::ClientContext> context_;
-  grpc::Alarm pause_;
+  std::unique_ptr<grpc::Alarm> pause_;  // null before the first
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 

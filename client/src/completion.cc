@@ -12,6 +12,25 @@ bool Completion::HandleNext(grpc::CompletionQueue& queue) {
   return true;
 }
 
+std::unique_ptr<grpc::CompletionQueue> QueuePool::Take() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto queue = std::move(idle_.back());
+      idle_.pop_back();
+      return queue;
+    }
+  }
+  return std::make_unique<grpc::CompletionQueue>();
+}
+
+void QueuePool::Return(std::unique_ptr<grpc::CompletionQueue> queue) {
+  // More would be those of a burst of threads.
+  constexpr size_t kMostIdle = 64;
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < kMostIdle) idle_.push_back(std::move(queue));
+}
+
 CompletionThread::CompletionThread() : queue_(std::make_shared<grpc::CompletionQueue>()) {
   std::thread([queue = queue_] {
     while (Completion::HandleNext(*queue)) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "client/src/completion.h"
 #include "client/src/memory_pool.h"
 
 namespace tconv {
@@ -23,6 +24,7 @@ struct Endpoint {
   const std::string target;
   const RetryPolicy retry;
   const std::shared_ptr<MemoryPool> memory;
+  const std::shared_ptr<QueuePool> queues = std::make_shared<QueuePool>();
   // What grpc::ClientContext::peer() says of a call that has not left.
   const std::string peer_before_sending;
 };

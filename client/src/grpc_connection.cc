@@ -33,11 +33,12 @@ std::string MethodPath(const char* method) {
 // What start(queue, done) hands to `done`, awaited on this thread alone: no other
 // one has to be woken up.
 template <typename Result, typename Start>
-absl::StatusOr<Result> Await(Start start) {
+absl::StatusOr<Result> Await(QueuePool& queues, Start start) {
   std::optional<absl::StatusOr<Result>> result;
-  grpc::CompletionQueue queue;
-  start(queue, [&result](absl::StatusOr<Result> answer) { result = std::move(answer); });
-  while (!result) Completion::HandleNext(queue);
+  std::unique_ptr<grpc::CompletionQueue> queue = queues.Take();
+  start(*queue, [&result](absl::StatusOr<Result> answer) { result = std::move(answer); });
+  while (!result) Completion::HandleNext(*queue);
+  queues.Return(std::move(queue));
   return *std::move(result);
 }
 
@@ -67,7 +68,7 @@ class GrpcConnection final : public Connection {
     const auto& [kernel, bias] = weights.weights;
     const size_t bytes = kernel.bytes().size() + (bias ? bias->bytes().size() : 0);
     if (IsStreamed(Transfer::kAutomatic, bytes)) {
-      return Await<int64_t>([&](grpc::CompletionQueue& queue, auto done) {
+      return Await<int64_t>(*endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
         StartSetWeightsStream(endpoint_, Terms(MethodPath("SetWeightsStream"), repeatable, options),
                               name, weights, queue, std::move(done));
       });
@@ -81,16 +82,17 @@ class GrpcConnection final : public Connection {
   // Always as a stream: nobody knows the size of the weights beforehand.
   absl::StatusOr<VersionedWeights> GetWeights(const std::string& name,
                                               const CallOptions& options) override {
-    return Await<VersionedWeights>([&](grpc::CompletionQueue& queue, auto done) {
-      StartGetWeightsStream(endpoint_,
-                            Terms(MethodPath("GetWeightsStream"), Repeatable::kAlways, options),
-                            name, queue, std::move(done));
-    });
+    return Await<VersionedWeights>(
+        *endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
+          StartGetWeightsStream(endpoint_,
+                                Terms(MethodPath("GetWeightsStream"), Repeatable::kAlways, options),
+                                name, queue, std::move(done));
+        });
   }
 
   absl::StatusOr<ForwardResult> Forward(const std::string& name, const Tensor& input,
                                         const ForwardOptions& options) override {
-    return Await<ForwardResult>([&](grpc::CompletionQueue& queue, auto done) {
+    return Await<ForwardResult>(*endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
       StartForward(name, input, options, queue, std::move(done));
     });
   }
@@ -109,11 +111,12 @@ class GrpcConnection final : public Connection {
                                                     const InputStream& input,
                                                     const OutputStream& output,
                                                     const ForwardStreamOptions& options) override {
-    return Await<ForwardStreamResult>([&](grpc::CompletionQueue& queue, auto done) {
-      StartForwardStream(endpoint_,
-                         Terms(MethodPath("ForwardStream"), Repeatable::kNever, options.call), name,
-                         input, output, options.compute_losses, queue, std::move(done));
-    });
+    return Await<ForwardStreamResult>(
+        *endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
+          StartForwardStream(endpoint_,
+                             Terms(MethodPath("ForwardStream"), Repeatable::kNever, options.call),
+                             name, input, output, options.compute_losses, queue, std::move(done));
+        });
   }
 
   absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
@@ -171,9 +174,10 @@ class GrpcConnection final : public Connection {
   template <typename Response>
   absl::StatusOr<Response> CallWith(CallTerms terms, absl::StatusOr<grpc::ByteBuffer> request) {
     if (!request.ok()) return request.status();
-    auto answer = Await<UnaryAnswer>([&](grpc::CompletionQueue& queue, auto done) {
-      StartUnaryCall(endpoint_, std::move(terms), *std::move(request), queue, std::move(done));
-    });
+    auto answer =
+        Await<UnaryAnswer>(*endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
+          StartUnaryCall(endpoint_, std::move(terms), *std::move(request), queue, std::move(done));
+        });
     if (!answer.ok()) return answer.status();
     Response response;
     const auto received = ParseAnswer(&answer->message, &response);
