@@ -119,6 +119,13 @@ class GrpcConnection final : public Connection {
         });
   }
 
+  // An attempt that was lost may still write to the output.
+  absl::StatusOr<v1::ForwardResponse> ForwardShared(const v1::ForwardRequest& request,
+                                                    const CallOptions& options) override {
+    return CallWith<v1::ForwardResponse>(
+        Terms(MethodPath("Forward"), Repeatable::kIfItNeverLeft, options), codec::Encode(request));
+  }
+
   absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
                                           const CallOptions& options) override {
     return CallWith<v1::BuildResponse>(

@@ -67,12 +67,17 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   app->plans_ = std::make_unique<PlanCache>(*app->planner_, options.plan_cache_bytes);
   TCONV_ASSIGN_OR_RETURN(app->host_, LayerHost::Open(*app->store_, *app->plans_, options.host));
 
+  app->memory_ = std::make_unique<SharedMemory>(options.shared_memory);
   app->work_ = std::make_unique<AdmissionQueue>(options.admission, &app->pool_->slots());
   AdmissionLimits reads = options.admission;
   reads.handler_threads = kReadThreads;
   app->reads_ = std::make_unique<AdmissionQueue>(reads);
   app->service_ = std::make_unique<TransposedConvServiceImpl>(
-      *app->host_, *app->reads_, *app->work_, options.grpc.max_message_bytes);
+      *app->host_, *app->memory_, *app->reads_, *app->work_, options.grpc.max_message_bytes);
+  if (!options.shared_memory_socket.empty()) {
+    TCONV_ASSIGN_OR_RETURN(app->segments_,
+                           SegmentServer::Start({options.shared_memory_socket}, *app->memory_));
+  }
   TCONV_ASSIGN_OR_RETURN(
       app->server_, GrpcServer::Start(options.grpc, v1::TransposedConvService::service_full_name(),
                                       app->service_.get(), app->service_->unary_methods()));

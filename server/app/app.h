@@ -13,7 +13,9 @@
 #include "server/compute/worker_pool.h"
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
+#include "server/host/shared_memory.h"
 #include "server/rpc/grpc_server.h"
+#include "server/rpc/segment_server.h"
 #include "server/rpc/transposed_conv_service.h"
 #include "server/store/layer_store.h"
 
@@ -45,9 +47,11 @@ class App {
   std::unique_ptr<const Planner> planner_;
   std::unique_ptr<PlanCache> plans_;
   std::unique_ptr<LayerHost> host_;
+  std::unique_ptr<SharedMemory> memory_;
   std::unique_ptr<AdmissionQueue> reads_;
   std::unique_ptr<AdmissionQueue> work_;
   std::unique_ptr<TransposedConvServiceImpl> service_;
+  std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
   std::unique_ptr<GrpcServer> server_;
 };
 

@@ -114,6 +114,10 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
            "Where layers live: sqlite:/path, or memory: for throw-away ones")
       ->type_name("STORE")
       ->default_str("in ~/.local/state");
+  adder
+      .Add("shared-memory-socket", options.shared_memory_socket,
+           "Where clients on this host may hand over memory for their tensors")
+      ->type_name("PATH");
   adder.AddNumber("drain-seconds", raw.drain_seconds, 0, 86'400,
                   "Most seconds for calls to finish when the server is told to stop");
 
@@ -146,6 +150,9 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
                 "One request or answer; the default is all that protobuf can carry");
   adder.AddSize("max-transport-bytes", options.grpc.max_transport_bytes, 1 << 20, kMaxBytes,
                 "Messages on their way in or out");
+
+  adder.AddSize("max-shared-memory-bytes", options.shared_memory.max_bytes, 1, kMaxBytes,
+                "Memory of clients that is mapped, more is refused");
 
   adder.BeginGroup("Limits of layers");
   adder.AddNumber("max-layers", options.host.max_layers, 0, kMaxBytes, "Layers in the store");

@@ -11,6 +11,7 @@
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
+#include "server/host/shared_memory.h"
 #include "server/rpc/grpc_server.h"
 
 namespace tconv::server {
@@ -25,6 +26,8 @@ struct ServerOptions {
   int64_t plan_cache_bytes = int64_t{1} << 30;
   AdmissionLimits admission = {.handler_threads = 0};  // 0: compute threads + 6
   HostLimits host;
+  std::string shared_memory_socket;  // path; empty: no shared memory
+  SharedMemoryLimits shared_memory;
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
   std::chrono::seconds drain_limit{30};

@@ -28,7 +28,7 @@ DeconvProblem Repeated(const DeconvProblem& problem, int64_t times) {
 // How many of `available` jobs like this one are computed together.
 int64_t BatchSize(const ReadyForward& first, int64_t available, int64_t max_output_bytes) {
   if (first.plan == nullptr || !CutsOf(first.problem).images) return 1;
-  if (first.computation->slabs().size() > 1) return 1;
+  if (first.computation->slabs().size() > 1 || first.job->room.has_value()) return 1;
   const int64_t bytes =
       first.problem.dst_shape().num_elements() * static_cast<int64_t>(SizeOf(first.problem.dtype));
   int64_t size = RoundedDown(std::clamp<int64_t>(max_output_bytes / bytes, 1, available));
@@ -36,6 +36,23 @@ int64_t BatchSize(const ReadyForward& first, int64_t available, int64_t max_outp
     size = RoundedDown(size - 1);
   }
   return size;
+}
+
+// Elements to write, in memory that `owner` keeps.
+struct Output {
+  TensorView view;
+  std::shared_ptr<const void> owner;
+};
+
+// In the room of the job that has one, which is alone, else in new memory.
+StatusOr<Output> PlaceOutput(ForwardBatch batch, const DeconvProblem& problem, BlockPool& memory) {
+  if (const auto& room = batch.front().job->room; room.has_value()) {
+    return Output{{problem.dtype, problem.dst_shape(), room->data}, room->owner};
+  }
+  TCONV_ASSIGN_OR_RETURN(Tensor allocated,
+                         Tensor::Allocate(problem.dtype, problem.dst_shape(), memory));
+  const auto owner = std::make_shared<Tensor>(std::move(allocated));
+  return Output{owner->mutable_view(), owner};
 }
 
 // Part `index` of `parts` equal ones.
@@ -111,9 +128,10 @@ Status Execute(ForwardBatch batch, const CachedPlan& plan, ConstTensorView src, 
 std::vector<ForwardBatch> FormBatches(std::vector<ReadyForward>& jobs, int64_t max_output_bytes) {
   std::vector<ForwardBatch> batches;
   for (auto first = jobs.begin(); first != jobs.end();) {
-    // Equal problems have the same plan.
+    // Equal problems have the same plan. A job with room stays out of the batches of others.
     const auto alike = std::stable_partition(first, jobs.end(), [&](const ReadyForward& ready) {
-      return ready.plan == first->plan && ready.problem == first->problem;
+      return ready.plan == first->plan && ready.problem == first->problem &&
+             ready.job->room.has_value() == first->job->room.has_value();
     });
     while (first != alike) {
       const auto size = static_cast<size_t>(BatchSize(*first, alike - first, max_output_bytes));
@@ -133,14 +151,12 @@ Status ComputeBatch(PlanCache& plans, BlockPool& memory,
   if (batch.size() > 1) {
     TCONV_ASSIGN_OR_RETURN(plan, plans.GetOrCompile(problem, weights, first.plan->strategy));
   }
-  TCONV_ASSIGN_OR_RETURN(Tensor allocated,
-                         Tensor::Allocate(problem.dtype, problem.dst_shape(), memory));
-  const auto output = std::make_shared<Tensor>(std::move(allocated));
+  TCONV_ASSIGN_OR_RETURN(const Output output, PlaceOutput(batch, problem, memory));
   const auto planned = steady_clock::now();
   if (plan != nullptr) {
     BatchInput input(batch, problem, memory);
     TCONV_RETURN_IF_ERROR(input.Reserve());
-    TCONV_RETURN_IF_ERROR(Execute(batch, *plan, input.Fetch(), output->mutable_view()));
+    TCONV_RETURN_IF_ERROR(Execute(batch, *plan, input.Fetch(), output.view));
   }
   const auto computed = steady_clock::now();
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -148,8 +164,8 @@ Status ComputeBatch(PlanCache& plans, BlockPool& memory,
     job.times.plan += planned - begin;
     job.times.compute = computed - planned;
     ForwardResult result;
-    result.output = Part(output->view(), first.problem.dst_shape(), i, batch.size());
-    result.owner = output;
+    result.output = Part(ConstTensorView(output.view), first.problem.dst_shape(), i, batch.size());
+    result.owner = output.owner;
     result.weights_version = weights->version;
     job.result = std::move(result);
   }

@@ -30,7 +30,7 @@ using ForwardBatch = std::span<const ReadyForward>;
 // batches. Those of a batch have the same problem and are computed by the strategy
 // of each alone, if it takes them all at once, to the same last bit. No output of
 // a batch is larger than `max_output_bytes` unless it is a job's own. What is
-// computed in several slabs is computed alone.
+// computed in several slabs, or into room of the caller, is computed alone.
 //
 // The number of jobs in a batch is one of few: each number of images has a plan of
 // its own, to be compiled and kept, and the packed weights alone are shared. The
@@ -38,9 +38,10 @@ using ForwardBatch = std::span<const ReadyForward>;
 // to read the weights again.
 std::vector<ForwardBatch> FormBatches(std::vector<ReadyForward>& jobs, int64_t max_output_bytes);
 
-// Computes the results of a batch in `memory`, without their losses, and notes the time of
-// the whole for each job. They share the memory of one output. Unless OK no job
-// has a result; RESOURCE_EXHAUSTED before any input was fetched.
+// Computes the results of a batch, without their losses, and notes the time of the
+// whole for each job. They share one output, in the room that a job has for it or
+// else in `memory`. Unless OK no job has a result; RESOURCE_EXHAUSTED before any
+// input was fetched.
 Status ComputeBatch(PlanCache& plans, BlockPool& memory,
                     const std::shared_ptr<const Weights>& weights, ForwardBatch batch);
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +49,13 @@ struct ForwardTimes {
   std::chrono::nanoseconds compute{0};  // to fetch the input and to compute
 };
 
+// Memory for an output that the caller has.
+struct OutputRoom {
+  std::byte* data = nullptr;  // aligned to Tensor::kAlignment
+  int64_t size_bytes = 0;
+  std::shared_ptr<const void> owner;  // keeps it alive
+};
+
 struct ForwardJob {
   // `the_input` must outlive the job.
   ForwardJob(std::string the_layer, TensorSource& the_input, bool with_losses)
@@ -56,6 +65,8 @@ struct ForwardJob {
   std::string layer;
   TensorSource* input;
   bool compute_losses;
+  // Apart from the input. Absent: the host allocates the output.
+  std::optional<OutputRoom> room = {};
 
   // What came of it.
   StatusOr<ForwardResult> result = ForwardResult();

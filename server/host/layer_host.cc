@@ -84,10 +84,14 @@ StatusOr<std::shared_ptr<const Weights>> FirstWeights(const LayerDraft& draft,
   return std::make_shared<const Weights>(*std::move(weights));
 }
 
-Status CheckOutputBytes(const DeconvProblem& problem, int64_t limit) {
+Status CheckOutputBytes(const ForwardJob& job, const DeconvProblem& problem, int64_t limit) {
   const int64_t bytes =
       problem.dst_shape().num_elements() * static_cast<int64_t>(SizeOf(problem.dtype));
-  if (bytes > limit) {
+  if (job.room.has_value() && bytes > job.room->size_bytes) {
+    return InvalidField("output.size_bytes", "expected at least {} bytes for {} {}, got {}", bytes,
+                        NameOf(problem.dtype), ToString(problem.dst_shape()), job.room->size_bytes);
+  }
+  if (!job.room.has_value() && bytes > limit) {
     return MakeError(StatusCode::kResourceExhausted,
                      "output {} takes {} bytes, the server allows {}",
                      ToString(problem.dst_shape()), bytes, limit);
@@ -267,7 +271,7 @@ StatusOr<ReadyForward> LayerHost::Prepare(const LayerConfig& config,
   ready.job = &job;
   TCONV_ASSIGN_OR_RETURN(ready.problem,
                          MakeDeconvProblem(config, weights->in_channels(), job.input->shape()));
-  TCONV_RETURN_IF_ERROR(CheckOutputBytes(ready.problem, limits_.max_output_bytes));
+  TCONV_RETURN_IF_ERROR(CheckOutputBytes(job, ready.problem, limits_.max_output_bytes));
   if (ready.problem.dst_shape().num_elements() > 0) {
     ready.computation = std::make_shared<const SlabComputation>(plans_, *memory_, ready.problem,
                                                                 weights, limits_.slab_bytes);

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "server/rpc/layer_info_codec.h"
+#include "server/rpc/shared_tensor.h"
+#include "server/wire/tensor_codec.h"
 
 namespace tconv::server {
 namespace {
@@ -18,18 +20,25 @@ constexpr int kOutputDataPath[] = {v1::ForwardResponse::kOutputFieldNumber,
 Status ForwardCall::Accept() {
   observer().set_layer(request_.name());
   if (!request_.has_input()) return InvalidField("input", "expected a tensor, got none");
-  auto input = ReceivedTensor::Make(request_.input(), kInputPath, payloads());
+  auto input = SourceOf(request_.input(), kInputPath, payloads(), memory_);
   if (!input.ok()) return InField("input", input.status());
   input_ = *std::move(input);
+  if (request_.has_output()) {
+    auto room = RoomOf(request_.output(), *input_, memory_);
+    if (!room.ok()) return InField("output", room.status());
+    room_ = *std::move(room);
+  }
   outlook_ = host_.OutlookOf(request_.name(), input_->shape());
   return OkStatus();
 }
 
 bool ForwardCall::CanRunWith(const QueuedCall& other) const {
   const auto* forward = dynamic_cast<const ForwardCall*>(&other);
-  // Penalties of the activity are those of a whole batch.
+  // Penalties of the activity are those of a whole batch, and an output with room of
+  // its own is computed there.
   const auto may_join = [](const ForwardCall& call) {
-    return call.outlook_.gains_together && !call.request_.compute_losses();
+    return call.outlook_.gains_together && !call.request_.compute_losses() &&
+           !call.room_.has_value();
   };
   return forward != nullptr && may_join(*this) && may_join(*forward) &&
          input_->shape() == forward->input_->shape();
@@ -46,6 +55,7 @@ void ForwardCall::Serve(std::span<QueuedCall* const> companions) {
   for (ForwardCall* call : calls) {
     const v1::ForwardRequest& request = call->request_;
     job_list.push_back(&jobs.emplace_back(request.name(), *call->input_, request.compute_losses()));
+    jobs.back().room = call->room_;
   }
   try {
     host_.ForwardTogether(job_list);
@@ -64,6 +74,10 @@ void ForwardCall::AnswerWith(const ForwardJob& job) {
   ToProto(result.output, response.mutable_output());
   response.set_weights_version(result.weights_version);
   for (const Loss& loss : result.losses) *response.add_losses() = ToProto(loss);
+  if (room_.has_value()) {
+    *response.mutable_output()->mutable_region() = request_.output().region();
+    return Answer(response);
+  }
   const codec::PlacedPayload output = {kOutputDataPath, PayloadOf(result.output, result.owner)};
   Answer(response, {&output, 1});
 }

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <utility>
 
+#include "server/rpc/socket_file.h"
+
 namespace tconv::server {
 namespace {
 
@@ -58,6 +60,15 @@ std::string WithPort(const std::string& address, int port) {
   return fmt::format("{}:{}", address.substr(0, address.size() - kAnyPort.size()), port);
 }
 
+// gRPC itself would take the file away from a server that listens on it.
+Status PrepareSocketFile(std::string_view address) {
+  constexpr std::string_view kScheme = "unix:";
+  if (!address.starts_with(kScheme)) return OkStatus();
+  address.remove_prefix(kScheme.size());
+  if (address.starts_with("//")) address.remove_prefix(2);
+  return RemoveStaleSocket(std::string(address));
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
@@ -77,6 +88,7 @@ StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions&
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   std::vector<int> ports(options.addresses.size(), -1);
   for (size_t i = 0; i < ports.size(); ++i) {
+    TCONV_RETURN_IF_ERROR(PrepareSocketFile(options.addresses[i]));
     builder.AddListeningPort(options.addresses[i], grpc::InsecureServerCredentials(), &ports[i]);
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();

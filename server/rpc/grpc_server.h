@@ -31,7 +31,8 @@ class GrpcServer {
  public:
   // `service` and `generic`, which gets the methods that `service` does not
   // serve itself, must outlive the server. UNAVAILABLE when an address cannot be
-  // listened on.
+  // listened on. A socket that a killed server left behind is replaced;
+  // FAILED_PRECONDITION when another file is in its place.
   static StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
                                                      const std::string& service_name,
                                                      grpc::Service* service,

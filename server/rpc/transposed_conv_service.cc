@@ -58,10 +58,10 @@ void TransposedConvServiceImpl::Add(
   });
 }
 
-TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, AdmissionQueue& reads,
-                                                     AdmissionQueue& work,
+TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory,
+                                                     AdmissionQueue& reads, AdmissionQueue& work,
                                                      int64_t max_request_bytes)
-    : host_(host), work_(work), max_request_bytes_(max_request_bytes) {
+    : host_(host), memory_(memory), work_(work), max_request_bytes_(max_request_bytes) {
   using Self = TransposedConvServiceImpl;
   Add("Create", CallKind::kChange, work, &Self::DoCreate);
   Add("Build", CallKind::kChange, work, &Self::DoBuild);
@@ -73,7 +73,7 @@ TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, AdmissionQ
   Add("Delete", CallKind::kChange, work, &Self::DoDelete);
   const Method forward{"Forward", CallKind::kRead, &work, max_request_bytes};
   unary_methods_.Add(forward.name, [this, forward](Context* context) {
-    return new ForwardCall(forward, host_, context);
+    return new ForwardCall(forward, host_, memory_, context);
   });
 }
 

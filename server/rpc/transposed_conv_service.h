@@ -12,6 +12,7 @@
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
+#include "server/host/shared_memory.h"
 #include "server/rpc/unary_call.h"
 
 namespace tconv::server {
@@ -41,10 +42,10 @@ using StreamingTransposedConvService =
 class TransposedConvServiceImpl final : public StreamingTransposedConvService {
  public:
   // `reads` runs the calls that touch neither tensors nor the store: a queue of
-  // their own keeps them from waiting behind long computations. All three must
+  // their own keeps them from waiting behind long computations. All four must
   // outlive the server that this service is registered with.
-  TransposedConvServiceImpl(LayerHost& host, AdmissionQueue& reads, AdmissionQueue& work,
-                            int64_t max_request_bytes);
+  TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory, AdmissionQueue& reads,
+                            AdmissionQueue& work, int64_t max_request_bytes);
 
   // Answers UNIMPLEMENTED to every method that is not ours.
   grpc::CallbackGenericService* unary_methods() { return &unary_methods_; }
@@ -88,6 +89,7 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
       grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
   LayerHost& host_;
+  const SharedMemory& memory_;
   AdmissionQueue& work_;
   const int64_t max_request_bytes_;
   UnaryMethods unary_methods_;

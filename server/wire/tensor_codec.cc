@@ -67,6 +67,7 @@ codec::Payload PayloadOf(ConstTensorView tensor, std::shared_ptr<const void> own
 StatusOr<ReceivedTensor> ReceivedTensor::Make(const v1::Tensor& tensor, codec::FieldPath path,
                                               codec::ReceivedPayloads& payloads) {
   TCONV_ASSIGN_OR_RETURN(TensorType type, TypeFromProto(tensor));
+  if (tensor.has_region()) return InvalidField("region", "expected the elements in `data`");
   std::vector<int> data_path(path.begin(), path.end());
   data_path.push_back(v1::Tensor::kDataFieldNumber);
   const auto size_bytes = static_cast<int64_t>(payloads.size_bytes(data_path));

@@ -40,7 +40,7 @@ class ReceivedTensor final : public TensorSource {
  public:
   // The field at `path` below the root of the message, whose elements `payloads`
   // has; both must outlive this. INVALID_ARGUMENT about `dtype`, `shape` or
-  // `data`.
+  // `data`; about `region` when the elements are elsewhere.
   static StatusOr<ReceivedTensor> Make(const v1::Tensor& tensor, codec::FieldPath path,
                                        codec::ReceivedPayloads& payloads);
 

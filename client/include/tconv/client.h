@@ -21,6 +21,10 @@
 
 namespace tconv {
 
+// Of <tconv/shared_memory.h>.
+class SharedTensor;
+struct SharedForwardResult;
+
 // Layers by name. Every function is one call of tconv.v1.TransposedConvService;
 // the .proto documents its errors, and Connection those of every call. All of
 // them return when the answer is there, except ForwardAsync. Tensors are sent
@@ -84,6 +88,16 @@ class Client {
   std::future<absl::StatusOr<ForwardResult>> ForwardAsync(const std::string& name,
                                                           const Tensor& input,
                                                           const ForwardOptions& options = {}) const;
+
+  // Forward with input and output in memory that the server uses where it is; see
+  // <tconv/shared_memory.h>, which a caller includes. The elements go to `output`,
+  // which takes over their type and shape; INVALID_ARGUMENT when its room is too
+  // small. After an error that leaves it open whether the server still computes, as
+  // DEADLINE_EXCEEDED and CANCELLED do, `output` is empty and its room is given out
+  // again only when the server has ended the call. Never a stream.
+  absl::StatusOr<SharedForwardResult> Forward(const std::string& name, const SharedTensor& input,
+                                              SharedTensor& output,
+                                              const ForwardOptions& options = {}) const;
 
   // The shape of Forward's output, -1 where that of the input is. Works for
   // layers that are not built.

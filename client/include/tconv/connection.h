@@ -44,6 +44,10 @@ class Connection {
       const std::string& name, const InputStream& input, const OutputStream& output,
       const ForwardStreamOptions& options) = 0;
 
+  // Forward of a tensor in shared memory to another: messages without elements.
+  virtual absl::StatusOr<v1::ForwardResponse> ForwardShared(const v1::ForwardRequest& request,
+                                                            const CallOptions& options) = 0;
+
   virtual absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
                                                   const CallOptions& options) = 0;
   virtual absl::StatusOr<v1::ComputeOutputShapeResponse> ComputeOutputShape(

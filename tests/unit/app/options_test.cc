@@ -44,6 +44,7 @@ class ScopedVariable {
 TEST(OptionsTest, DefaultsListenOnLoopback) {
   const ServerOptions options = ParsedOptions({});
   EXPECT_THAT(options.grpc.addresses, ElementsAre("127.0.0.1:8500"));
+  EXPECT_EQ(options.shared_memory_socket, "");
   EXPECT_EQ(options.strategy, "auto");
   EXPECT_EQ(options.log_format, LogFormat::kText);
   EXPECT_EQ(options.drain_limit, std::chrono::seconds(30));
@@ -69,7 +70,9 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
                                                "--max-layer-bytes=9",
                                                "--max-loaded-weight-bytes=1T",
                                                "--log-level=debug",
-                                               "--log-format=json"});
+                                               "--log-format=json",
+                                               "--shared-memory-socket=/s",
+                                               "--max-shared-memory-bytes=5G"});
   EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
   EXPECT_EQ(options.store, "memory:");
   EXPECT_EQ(options.drain_limit, std::chrono::seconds(7));
@@ -87,6 +90,8 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
   EXPECT_EQ(options.host.max_layers, 8);
   EXPECT_EQ(options.host.max_layer_bytes, 9);
   EXPECT_EQ(options.host.max_loaded_weight_bytes, int64_t{1} << 40);
+  EXPECT_EQ(options.shared_memory_socket, "/s");
+  EXPECT_EQ(options.shared_memory.max_bytes, int64_t{5} << 30);
   EXPECT_EQ(options.log_level, "debug");
   EXPECT_EQ(options.log_format, LogFormat::kJson);
 }

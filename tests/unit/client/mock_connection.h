@@ -9,6 +9,8 @@ namespace tconv::testing {
 class MockConnection : public Connection {
  public:
   MOCK_METHOD(absl::StatusOr<v1::Layer>, Create, (const NewLayer&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::ForwardResponse>, ForwardShared,
+              (const v1::ForwardRequest&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::BuildResponse>, Build,
               (const v1::BuildRequest&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<int64_t>, SetWeights,

@@ -2,11 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/compute/strategies.h"
@@ -51,11 +55,15 @@ class OneLayerHost {
     return std::move(job.result);
   }
 
-  std::vector<StatusOr<ForwardResult>> ForwardTogether(const std::vector<Tensor>& inputs) {
+  // The output of input `with_room` goes into `room`.
+  std::vector<StatusOr<ForwardResult>> ForwardTogether(std::span<const Tensor> inputs,
+                                                       size_t with_room = 0,
+                                                       std::optional<OutputRoom> room = {}) {
     std::vector<ViewSource> sources;
     for (const Tensor& input : inputs) sources.emplace_back(input.view());
     std::vector<ForwardJob> jobs;
     for (ViewSource& source : sources) jobs.emplace_back("layer", source, false);
+    jobs[with_room].room = std::move(room);
     std::vector<ForwardJob*> pointers;
     for (ForwardJob& job : jobs) pointers.push_back(&job);
     host_->ForwardTogether(pointers);
@@ -231,6 +239,77 @@ TEST(ForwardTogetherTest, AJobThatIsAloneIsReadWhereItLies) {
   layer.host().Forward(job);
   ASSERT_THAT(job.result, IsOk());
   EXPECT_TRUE(HaveSameBytes(job.result->output, layer.Forward(input)->output));
+}
+
+// Room for the output of a row, with elements behind it that nobody may touch.
+class GuardedRoom {
+ public:
+  explicit GuardedRoom(const ShapeRow& row)
+      : bytes_(ConstTensorView{row.problem.dtype, row.problem.dst_shape()}.size_bytes()) {
+    std::memset(memory_->mutable_view().data, 0x5A, static_cast<size_t>(bytes_ + kGuardBytes));
+  }
+
+  OutputRoom room() const { return {memory_->mutable_view().data, bytes_, memory_}; }
+
+  // Whether `result` lies here, with the same bits as `expected`.
+  bool Has(const StatusOr<ForwardResult>& result, ConstTensorView expected) const {
+    const std::byte* data = memory_->view().data;
+    return result->output.data == data && result->owner == memory_ &&
+           HaveSameBytes(result->output, expected) &&
+           std::all_of(data + bytes_, data + bytes_ + kGuardBytes,
+                       [](std::byte guard) { return guard == std::byte{0x5A}; });
+  }
+
+ private:
+  static constexpr int64_t kGuardBytes = 256;
+
+  const int64_t bytes_;
+  const std::shared_ptr<Tensor> memory_ = std::make_shared<Tensor>(
+      Tensor::Allocate(DType::kFloat32, Shape({(bytes_ + kGuardBytes) / 4})).value());
+};
+
+TEST(ForwardTogetherTest, AJobWithRoomIsComputedThereAndNotWithTheOthers) {
+  const auto row = ParseShapeRow("r 1x4x4x8 f=4 k=4 s=2 same");
+  for (const size_t with_room : {0, 1, 2}) {
+    OneLayerHost layer(row, "");
+    const GuardedRoom room(row);
+    std::vector<Tensor> inputs;
+    for (uint64_t seed = 0; seed < 3; ++seed) inputs.push_back(layer.Input(seed));
+    const auto results = layer.ForwardTogether(inputs, with_room, room.room());
+    EXPECT_EQ(OwnersOf(results), 2u);
+    EXPECT_TRUE(room.Has(results[with_room], layer.Forward(inputs[with_room])->output));
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      EXPECT_TRUE(HaveSameBytes(results[i]->output, layer.Forward(inputs[i])->output)) << i;
+    }
+  }
+}
+
+TEST(ForwardTogetherTest, RoomIsFilledSlabBySlab) {
+  HostLimits limits;
+  limits.slab_bytes = 1;
+  for (const char* line : {"r 3x9x4x8 f=4 k=4 s=2 same", "r 3x9x4x8 f=4 k=4 s=2 same first"}) {
+    const auto row = ParseShapeRow(line);
+    OneLayerHost layer(row, "", limits);
+    const GuardedRoom room(row);
+    const Tensor input = layer.Input(0);
+    const auto results = layer.ForwardTogether({&input, 1}, 0, room.room());
+    EXPECT_TRUE(room.Has(results[0], layer.Forward(input)->output)) << line;
+  }
+}
+
+TEST(ForwardTogetherTest, RoomIsTheOnlyLimitOfWhatIsComputedThere) {
+  const auto row = ParseShapeRow("r 1x4x4x8 f=4 k=4 s=2 same");
+  HostLimits limits;
+  limits.max_output_bytes = 100;
+  OneLayerHost layer(row, "", limits);
+  const GuardedRoom room(row);
+  const Tensor input = layer.Input(0);
+  OutputRoom too_small = room.room();
+  EXPECT_THAT(layer.Forward(input), StatusIs(StatusCode::kResourceExhausted));
+  EXPECT_THAT(layer.ForwardTogether({&input, 1}, 0, too_small)[0], IsOk());
+  --too_small.size_bytes;
+  EXPECT_THAT(layer.ForwardTogether({&input, 1}, 0, too_small)[0],
+              StatusIs(StatusCode::kInvalidArgument, ::testing::HasSubstr("output.size_bytes")));
 }
 
 TEST(ForwardTogetherTest, RemembersTheLeastTimeOfAForward) {
