@@ -19,8 +19,7 @@ using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 class ForwardStreamCall final : public Reactor, private StreamCall {
  public:
-  ForwardStreamCall(LayerHost& host, AdmissionQueue& queue,
-                    const grpc::CallbackServerContext& context)
+  ForwardStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context)
       : StreamCall(queue, "ForwardStream", CallKind::kRead, context), host_(host) {
     StartRead(&received_);
   }
@@ -194,7 +193,7 @@ class ForwardStreamCall final : public Reactor, private StreamCall {
 }  // namespace
 
 Reactor* StartForwardStream(LayerHost& host, AdmissionQueue& queue,
-                            const grpc::CallbackServerContext& context) {
+                            grpc::CallbackServerContext& context) {
   return new ForwardStreamCall(host, queue, context);
 }
 

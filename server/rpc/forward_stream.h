@@ -14,6 +14,6 @@ namespace tconv::server {
 // without a place for it, and nothing computed that nobody takes. Lives until
 // gRPC is done with it; all others must outlive it.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartForwardStream(
-    LayerHost& host, AdmissionQueue& queue, const grpc::CallbackServerContext& context);
+    LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context);
 
 }  // namespace tconv::server

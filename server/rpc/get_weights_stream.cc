@@ -20,8 +20,8 @@ std::span<const std::byte> BytesOf(const Tensor& tensor) {
 
 class GetWeightsStreamCall final : public Reactor, private StreamCall {
  public:
-  GetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue,
-                       const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request)
+  GetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
+                       const grpc::ByteBuffer& request)
       : StreamCall(queue, "GetWeightsStream", CallKind::kRead, context), host_(host) {
     React(this, &GetWeightsStreamCall::TakeRequest, request);
   }
@@ -109,7 +109,7 @@ class GetWeightsStreamCall final : public Reactor, private StreamCall {
 }  // namespace
 
 Reactor* StartGetWeightsStream(LayerHost& host, AdmissionQueue& queue,
-                               const grpc::CallbackServerContext& context,
+                               grpc::CallbackServerContext& context,
                                const grpc::ByteBuffer& request) {
   return new GetWeightsStreamCall(host, queue, context, request);
 }

@@ -13,7 +13,7 @@ namespace tconv::server {
 // are sent, and counts them as long. Lives until gRPC is done with it; all others
 // must outlive it.
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartGetWeightsStream(
-    LayerHost& host, AdmissionQueue& queue, const grpc::CallbackServerContext& context,
+    LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
     const grpc::ByteBuffer& request);
 
 }  // namespace tconv::server

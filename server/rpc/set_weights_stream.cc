@@ -40,8 +40,8 @@ StatusOr<WeightsTypes> TypesOf(const v1::SetWeightsStreamStart& start) {
 
 class SetWeightsStreamCall final : public Reactor, private StreamCall {
  public:
-  SetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue,
-                       const grpc::CallbackServerContext& context, grpc::ByteBuffer& response)
+  SetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
+                       grpc::ByteBuffer& response)
       : StreamCall(queue, "SetWeightsStream", CallKind::kChange, context),
         host_(host),
         response_(response) {
@@ -157,8 +157,7 @@ class SetWeightsStreamCall final : public Reactor, private StreamCall {
 }  // namespace
 
 Reactor* StartSetWeightsStream(LayerHost& host, AdmissionQueue& queue,
-                               const grpc::CallbackServerContext& context,
-                               grpc::ByteBuffer& response) {
+                               grpc::CallbackServerContext& context, grpc::ByteBuffer& response) {
   return new SetWeightsStreamCall(host, queue, context, response);
 }
 

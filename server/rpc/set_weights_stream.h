@@ -13,7 +13,7 @@ namespace tconv::server {
 // into the tensors that become the weights. Lives until gRPC is done with it; all
 // others must outlive it.
 grpc::ServerReadReactor<grpc::ByteBuffer>* StartSetWeightsStream(
-    LayerHost& host, AdmissionQueue& queue, const grpc::CallbackServerContext& context,
+    LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
     grpc::ByteBuffer& response);
 
 }  // namespace tconv::server

@@ -9,8 +9,8 @@
 namespace tconv::server {
 
 StreamCall::StreamCall(AdmissionQueue& queue, std::string_view method, CallKind kind,
-                       const grpc::CallbackServerContext& context)
-    : queue_(queue), deadline_(context.deadline()), observer_(method, kind) {}
+                       grpc::CallbackServerContext& context)
+    : queue_(queue), context_(context), deadline_(context.deadline()), observer_(method, kind) {}
 
 Status StreamCall::Enter(std::string_view layer, int64_t bytes) {
   flow_ = layer;
@@ -34,12 +34,15 @@ void StreamCall::LeaveHouse() {
 void StreamCall::AskForTurn() { wants_turn_ = !has_turn_; }
 
 void StreamCall::Run(std::span<QueuedCall* const>) {
+  const auto begin = CallObserver::Clock::now();
+  observer_.times().queue += begin - turn_wanted_;
   Status status;
   try {
     status = Work();
   } catch (const std::bad_alloc&) {
     status = Status(StatusCode::kResourceExhausted, "not enough memory for this call");
   }
+  observer_.times().compute += CallObserver::Clock::now() - begin;
   React(this, &StreamCall::AfterTurn, status);
 }
 
@@ -66,6 +69,7 @@ void StreamCall::End(const Status& status) {
 StreamCall::Next StreamCall::WhatIsNext() {
   if (!has_ended() && std::exchange(wants_turn_, false)) {
     has_turn_ = true;
+    turn_wanted_ = CallObserver::Clock::now();
     return Next::kSubmit;
   }
   if (!has_ended() || is_finished_) return Next::kNothing;
@@ -75,6 +79,7 @@ StreamCall::Next StreamCall::WhatIsNext() {
   observer_.set_response_bytes(bytes_out_);
   observer_.Finish(*end_);
   finish_ = ToGrpcStatus(*end_);
+  context_.AddTrailingMetadata(std::string(kTimingKey), ToText(observer_.times()));
   return Next::kFinish;
 }
 

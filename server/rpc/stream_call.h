@@ -35,7 +35,7 @@ class StreamCall : public QueuedCall {
 
  protected:
   StreamCall(AdmissionQueue& queue, std::string_view method, CallKind kind,
-             const grpc::CallbackServerContext& context);
+             grpc::CallbackServerContext& context);
 
   // What a turn is for; on a handler thread, without mutex_.
   virtual Status Work() = 0;
@@ -90,9 +90,11 @@ class StreamCall : public QueuedCall {
   void EndAsCancelled() TCONV_REQUIRES(mutex_);
 
   AdmissionQueue& queue_;
+  grpc::CallbackServerContext& context_;
   const std::chrono::system_clock::time_point deadline_;
   std::string flow_;  // not changed once a turn was asked for
   CallObserver observer_;
+  CallObserver::Clock::time_point turn_wanted_;  // the present turn
   bool is_in_house_ = false;
   int64_t bytes_held_ = 0;
 

@@ -85,7 +85,7 @@ void UnaryCall::Answer(const google::protobuf::Message& message,
   observer_.set_copied_bytes(static_cast<int64_t>(payloads_.copied_bytes()), bytes - shared_bytes);
   observer_.times().serialize = CallObserver::Clock::now() - begin;
   observer_.Finish(OkStatus());
-  context_.AddTrailingMetadata("tconv-timing", ToText(observer_.times()));
+  context_.AddTrailingMetadata(std::string(kTimingKey), ToText(observer_.times()));
   StartWriteAndFinish(&response_buffer_, grpc::WriteOptions(), grpc::Status::OK);
 }
 

@@ -46,6 +46,7 @@ TEST_F(ClientStreamTest, ForwardAnswersTheSameByStreamAndByMessage) {
     ASSERT_THAT(stream, IsOk()) << name;
     EXPECT_EQ(stream->output.shape(), message->output.shape()) << name;
     EXPECT_TRUE(stream->output.bytes() == message->output.bytes()) << name;
+    EXPECT_TRUE(stream->timing.has_value()) << name;
   }
 }
 

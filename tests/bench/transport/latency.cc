@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/bench/statistics.h"
+#include "tests/bench/transport/cpus.h"
 #include "tests/bench/transport/raw_client.h"
 #include "tests/bench/transport/stage.h"
 
@@ -106,8 +107,10 @@ std::string RatioText(const std::vector<double>& times, const Times& all, double
 
 }  // namespace
 
-void BenchLatency(const std::string& echo_target, const std::string& plain_target, int rounds) {
+void BenchLatency(const std::string& echo_target, const std::string& plain_target, int rounds,
+                  bool is_pinned) {
   const auto server = StartServer();
+  if (is_pinned) RunOn(CpuPart::kCallers);
   const Client client(server->target());
   const Machine machine(1);
   RawClient echo(echo_target);

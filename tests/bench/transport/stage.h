@@ -66,7 +66,9 @@ std::vector<double> RunForAWhile(int threads, std::chrono::milliseconds duration
                                  const std::function<void(int thread)>& work);
 
 // The parts; each prints a table.
-void BenchLatency(const std::string& echo_target, const std::string& plain_target, int rounds);
+// `is_pinned`: the targets run on CpuPart::kServers.
+void BenchLatency(const std::string& echo_target, const std::string& plain_target, int rounds,
+                  bool is_pinned);
 void BenchLoad(const std::string& echo_target, std::chrono::milliseconds duration);
 void BenchBatching(std::chrono::milliseconds duration);
 void BenchMemory();
