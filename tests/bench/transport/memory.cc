@@ -52,7 +52,7 @@ void BenchVolume() {
   constexpr int64_t kMaxStreamMiB = 256;
   const auto server = StartServer({"--max-stream-bytes=" + std::to_string(kMaxStreamMiB) + "M"});
   const Client client(server->target(), {.timeout = std::chrono::minutes(10)});
-  const BenchLayer layer("volume 1x144x256x256x4 f=4 k=2 s=2");
+  const BenchLayer layer("volume 1x144x256x256x4 f=16 k=2 s=2");
   layer.CreateOn(client);
   const double before = MemoryOf(server->pid(), "VmRSS");
   ForgetPeak(server->pid());
