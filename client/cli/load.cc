@@ -25,7 +25,8 @@ class Budget {
     const double share = requests_ ? static_cast<double>(taken) / static_cast<double>(*requests_)
                                    : elapsed() / duration_->count();
     observer_(std::min(share, 1.0));
-    return share < 1;
+    // However short the time, there is something to tell.
+    return share < 1 || taken == 0;
   }
 
  private:
