@@ -51,7 +51,7 @@ class SetWeightsConversation final : public Conversation {
   absl::StatusOr<std::optional<grpc::ByteBuffer>> NextMessage() override { return sender_.Next(); }
 
   absl::Status Take(grpc::ByteBuffer message) override {
-    v1::SetWeightsResponse response;
+    v1::SetWeightsStreamResponse response;
     const auto received = ParseAnswer(&message, &response);
     if (!received.ok()) return received.status();
     if (version_) return ElementReceiver::Malformed("expected one answer, got two");
@@ -161,7 +161,7 @@ class GetWeightsConversation final : public Conversation {
   }
 
   const std::shared_ptr<MemoryPool> memory_;
-  v1::GetWeightsRequest request_;
+  v1::GetWeightsStreamRequest request_;
   bool is_asked_ = false;
   ElementReceiver receiver_;
   int64_t version_ = 0;

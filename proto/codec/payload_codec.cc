@@ -378,8 +378,7 @@ absl::StatusOr<ReceivedPayloads> ReceivedPayloads::Parse(grpc::ByteBuffer* buffe
                                                  " bytes that are not one"));
 }
 
-std::vector<ReceivedPayloads::Extent>::const_iterator ReceivedPayloads::Find(
-    FieldPath path) const {
+std::vector<ReceivedPayloads::Extent>::const_iterator ReceivedPayloads::Find(FieldPath path) const {
   return std::find_if(extents_.begin(), extents_.end(), [&](const Extent& extent) {
     return std::equal(extent.path.begin(), extent.path.end(), path.begin(), path.end());
   });

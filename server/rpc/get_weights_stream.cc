@@ -99,7 +99,7 @@ class GetWeightsStreamCall final : public Reactor, private StreamCall {
 
   LayerHost& host_;
   grpc::ByteBuffer sent_;  // by the write under way
-  v1::GetWeightsRequest request_;
+  v1::GetWeightsStreamRequest request_;
   std::shared_ptr<const Weights> weights_ TCONV_GUARDED_BY(mutex_);
   OutgoingElements outgoing_ TCONV_GUARDED_BY(mutex_);
   bool is_bias_begun_ TCONV_GUARDED_BY(mutex_) = false;

@@ -128,7 +128,7 @@ class SetWeightsStreamCall final : public Reactor, private StreamCall {
   Status Work() override {
     TCONV_ASSIGN_OR_RETURN(const int64_t version, host_.SetWeights(name_, std::move(kernel_),
                                                                    std::move(bias_), if_version_));
-    v1::SetWeightsResponse response;
+    v1::SetWeightsStreamResponse response;
     response.set_weights_version(version);
     TCONV_ASSIGN_OR_RETURN(response_, codec::Encode(response));
     return OkStatus();

@@ -447,7 +447,7 @@ class WeightsStreamingTest : public StreamingTest {
   static constexpr int64_t kKernel = 3 * 3 * 4 * 3;
 
   StreamedWeights GetStreamed(const std::string& name) {
-    v1::GetWeightsRequest request;
+    v1::GetWeightsStreamRequest request;
     request.set_name(name);
     grpc::ClientContext context;
     const auto stream = stub_->GetWeightsStream(&context, request);
@@ -491,7 +491,7 @@ class WeightsStreamingTest : public StreamingTest {
     return stream->Finish();
   }
 
-  v1::SetWeightsResponse response_;
+  v1::SetWeightsStreamResponse response_;
 };
 
 TEST_F(WeightsStreamingTest, ReturnsTheWeightsThatWereSet) {

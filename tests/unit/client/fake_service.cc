@@ -52,7 +52,7 @@ grpc::Status FakeService::ForwardStream(
 
 grpc::Status FakeService::SetWeightsStream(grpc::ServerContext*,
                                            grpc::ServerReader<v1::SetWeightsStreamRequest>* reader,
-                                           v1::SetWeightsResponse* response) {
+                                           v1::SetWeightsStreamResponse* response) {
   ++calls;
   std::string data;
   v1::SetWeightsStreamRequest request;
@@ -67,7 +67,7 @@ grpc::Status FakeService::SetWeightsStream(grpc::ServerContext*,
 }
 
 grpc::Status FakeService::GetWeightsStream(
-    grpc::ServerContext*, const v1::GetWeightsRequest* request,
+    grpc::ServerContext*, const v1::GetWeightsStreamRequest* request,
     grpc::ServerWriter<v1::GetWeightsStreamResponse>* writer) {
   const bool has_bias = request->name() != "no_bias";
   v1::GetWeightsStreamResponse response;

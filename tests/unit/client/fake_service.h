@@ -118,11 +118,12 @@ class FakeService final : public ServiceBase {
 
   grpc::Status SetWeightsStream(grpc::ServerContext* context,
                                 grpc::ServerReader<v1::SetWeightsStreamRequest>* reader,
-                                v1::SetWeightsResponse* response) override;
+                                v1::SetWeightsStreamResponse* response) override;
 
   // A kernel of [2, 300000] and, but for the layer "no_bias", a bias of [3]; the
   // floats count up from 0. Messages end anywhere.
-  grpc::Status GetWeightsStream(grpc::ServerContext* context, const v1::GetWeightsRequest* request,
+  grpc::Status GetWeightsStream(grpc::ServerContext* context,
+                                const v1::GetWeightsStreamRequest* request,
                                 grpc::ServerWriter<v1::GetWeightsStreamResponse>* writer) override;
 
  private:
