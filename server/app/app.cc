@@ -87,6 +87,10 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   return app;
 }
 
+CallLoad App::load() const {
+  return {reads_->calls() + work_->calls(), reads_->bytes() + work_->bytes()};
+}
+
 Status App::Drain(std::chrono::seconds limit) {
   return tconv::server::Drain(*server_, {reads_.get(), work_.get()}, limit);
 }

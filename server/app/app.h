@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@
 
 namespace tconv::server {
 
+// The calls that are in the house.
+struct CallLoad {
+  int64_t calls = 0;
+  int64_t bytes = 0;  // that they hold
+};
+
 // Serves from Start() until it is drained or destroyed. Several may run in one
 // process.
 class App {
@@ -33,6 +40,8 @@ class App {
 
   // Where it listens, with the ports that were bound.
   const std::vector<std::string>& addresses() const { return server_->addresses(); }
+
+  CallLoad load() const;
 
   // Finishes the calls that run, then stops. DEADLINE_EXCEEDED when they take
   // longer than `limit`.

@@ -17,21 +17,17 @@
 namespace tconv::server {
 namespace {
 
-constexpr std::chrono::milliseconds kPingInterval = std::chrono::seconds(20);
-constexpr std::chrono::milliseconds kPingTimeout = std::chrono::seconds(10);
-// How often clients may ping.
-constexpr std::chrono::milliseconds kMinPingInterval = std::chrono::seconds(10);
-
 void SetMillis(grpc::ServerBuilder& builder, const char* argument, std::chrono::milliseconds time) {
   builder.AddChannelArgument(argument, static_cast<int>(time.count()));
 }
 
 // A peer that vanished or stopped reading would otherwise pin its answers for
 // good.
-void SetKeepalive(grpc::ServerBuilder& builder) {
-  SetMillis(builder, GRPC_ARG_KEEPALIVE_TIME_MS, kPingInterval);
-  SetMillis(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeout);
-  SetMillis(builder, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingInterval);
+void SetKeepalive(grpc::ServerBuilder& builder, const GrpcServerOptions& options) {
+  SetMillis(builder, GRPC_ARG_KEEPALIVE_TIME_MS, options.keepalive_time);
+  SetMillis(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, options.keepalive_timeout);
+  SetMillis(builder, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+            options.min_ping_interval);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
 }
 
@@ -82,7 +78,7 @@ StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions&
   grpc::ServerBuilder builder;
   builder.RegisterService(service);
   builder.RegisterCallbackGenericService(generic);
-  SetKeepalive(builder);
+  SetKeepalive(builder, options);
   SetLimits(builder, options);
   // Two servers that share a port would each answer half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -23,6 +23,12 @@ struct GrpcServerOptions {
   // Memory for messages that are still on their way in or out; beyond it calls
   // are refused with RESOURCE_EXHAUSTED.
   int64_t max_transport_bytes = int64_t{8} << 30;
+  // A connection is asked for a sign of life after this time without one, and
+  // has the second time to give it; else its calls end.
+  std::chrono::milliseconds keepalive_time = std::chrono::seconds(20);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(10);
+  // Connections that ask the server more often than this are closed.
+  std::chrono::milliseconds min_ping_interval = std::chrono::seconds(10);
 };
 
 // Serves from Start() until Shutdown(). The standard health service answers for

@@ -5,30 +5,21 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tests/bench/transport/stage.h"
+#include "tests/support/process_memory.h"
 
 namespace tconv::bench {
 namespace {
 
 constexpr double kMiB = 1 << 20;
 
-// A line of /proc/PID/status, "VmRSS" or "VmHWM", in MiB.
-double MemoryOf(pid_t pid, const std::string& key) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
-  for (std::string word; file >> word;) {
-    double kib = 0;
-    if (word == key + ":" && file >> kib) return kib / 1024;
-  }
-  return 0;
+double MiBOf(pid_t pid, const std::string& key) {
+  return static_cast<double>(testing::MemoryOf(pid, key)) / kMiB;
 }
-
-// From here on VmHWM is the peak of what follows.
-void ForgetPeak(pid_t pid) { std::ofstream("/proc/" + std::to_string(pid) + "/clear_refs") << "5"; }
 
 void BenchCall(const char* what, const char* line, Transfer transfer, double target) {
   const auto server = StartServer();
@@ -36,10 +27,10 @@ void BenchCall(const char* what, const char* line, Transfer transfer, double tar
   const BenchLayer layer(line);
   layer.CreateOn(client);
   const Tensor input = layer.Input();
-  const double before = MemoryOf(server->pid(), "VmRSS");
-  ForgetPeak(server->pid());
+  const double before = MiBOf(server->pid(), "VmRSS");
+  testing::ForgetPeak(server->pid());
   ForwardOrDie(client, layer, input, transfer);
-  const double grown = MemoryOf(server->pid(), "VmHWM") - before;
+  const double grown = MiBOf(server->pid(), "VmHWM") - before;
   const double tensors = static_cast<double>(layer.input_bytes() + layer.output_bytes()) / kMiB;
   std::printf("| %s | %.0f | %.0f | **%.2fx** | %.0fx |\n", what, tensors, grown, grown / tensors,
               target);
@@ -54,8 +45,8 @@ void BenchVolume() {
   const Client client(server->target(), {.timeout = std::chrono::minutes(10)});
   const BenchLayer layer("volume 1x144x256x256x4 f=16 k=2 s=2");
   layer.CreateOn(client);
-  const double before = MemoryOf(server->pid(), "VmRSS");
-  ForgetPeak(server->pid());
+  const double before = MiBOf(server->pid(), "VmRSS");
+  testing::ForgetPeak(server->pid());
   int64_t received = 0;
   const InputStream input = {
       .info = {v1::DATA_TYPE_FLOAT32, layer.input_shape()},
@@ -78,13 +69,13 @@ void BenchVolume() {
       "\nA stream of %.0f MiB in and %.0f MiB out through --max-stream-bytes=%ldM: the server grew "
       "by %.0f MiB, in %.1f s.\n",
       static_cast<double>(layer.input_bytes()) / kMiB, static_cast<double>(received) / kMiB,
-      static_cast<long>(kMaxStreamMiB), MemoryOf(server->pid(), "VmHWM") - before, seconds);
+      static_cast<long>(kMaxStreamMiB), MiBOf(server->pid(), "VmHWM") - before, seconds);
 }
 
 void BenchIdleConnections() {
   constexpr int kConnections = 1000;
   const auto server = StartServer();
-  const double before = MemoryOf(server->pid(), "VmRSS");
+  const double before = MiBOf(server->pid(), "VmRSS");
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < kConnections; ++i) {
     grpc::ChannelArguments arguments;
@@ -94,7 +85,7 @@ void BenchIdleConnections() {
     Check(Client(ConnectOver(channels.back())).CheckHealth(), "CheckHealth");
   }
   std::printf("\n%d idle connections take %.0f MiB (target: less than 100 MB).\n", kConnections,
-              MemoryOf(server->pid(), "VmRSS") - before);
+              MiBOf(server->pid(), "VmRSS") - before);
 }
 
 }  // namespace
