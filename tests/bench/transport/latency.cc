@@ -120,7 +120,7 @@ void BenchLatency(const std::string& echo_target, const std::string& plain_targe
   std::printf(
       "## Latency\n\nMedians in microseconds. In bold: the time less the computation's, over "
       "the echo's.\n\n"
-      "| input, output | echo | computation | message | stream | generated code | of its time |\n"
+      "| input, output | echo | computation | message | stream | generated code | over ours |\n"
       "|---|---|---|---|---|---|---|\n");
   for (const Size& size : kSizes) {
     const BenchLayer layer(size.line);
