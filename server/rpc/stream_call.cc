@@ -84,9 +84,16 @@ StreamCall::Next StreamCall::WhatIsNext() {
 }
 
 void StreamCall::Do(Next next) {
-  if (next == Next::kSubmit) queue_.Submit(*this);
-  if (next == Next::kGiveUpTurn) queue_.Abandon(*this);
-  if (next == Next::kFinish) FinishCall(finish_);
+  switch (next) {
+    case Next::kNothing:
+      return;
+    case Next::kSubmit:
+      return queue_.Submit(*this);
+    case Next::kGiveUpTurn:
+      return queue_.Abandon(*this);
+    case Next::kFinish:
+      return FinishCall(finish_);
+  }
 }
 
 }  // namespace tconv::server

@@ -53,7 +53,9 @@ class StreamCall : public QueuedCall {
       (call->*handler)(std::move(arguments)...);
       next = WhatIsNext();
     }
-    Do(next);
+    // With nothing left to do here, others may have ended the call already: this
+    // is not to be touched any more.
+    if (next != Next::kNothing) Do(next);
   }
 
   // The call enters the house with so many bytes, then with more.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -128,14 +129,14 @@ Streamed PassThrough(ForwardSession& session, const ShapeRow& row, const Tensor&
   EXPECT_EQ(received.size(), static_cast<size_t>(streamed.output.size_bytes()));
   received =
       InOtherOrder({session.output_dtype(), shape, received.data()}, format, shape[2], shape[1]);
-  std::memcpy(streamed.output.mutable_view().data, received.data(), received.size());
+  std::copy(received.begin(), received.end(), streamed.output.mutable_view().data);
   streamed.losses = session.losses();
   return streamed;
 }
 
 bool HaveEqualBits(ConstTensorView a, ConstTensorView b) {
   return a.shape == b.shape && a.dtype == b.dtype &&
-         std::memcmp(a.data, b.data, static_cast<size_t>(a.size_bytes())) == 0;
+         std::equal(a.data, a.data + a.size_bytes(), b.data);
 }
 
 std::unique_ptr<ForwardSession> Open(Host& host, const ShapeRow& row, const Tensor& input) {
