@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <optional>
@@ -17,7 +18,6 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "tests/support/bare_client.h"
 #include "tests/support/process_memory.h"
@@ -66,7 +66,8 @@ class BehaviourTest : public ::testing::Test {
  protected:
   void Start(server::ServerOptions options = {}) {
     server_ = TestServer::Start(std::move(options));
-    client_ = std::make_unique<Client>(server_->target());
+    client_ =
+        std::make_unique<Client>(server_->target(), ClientOptions{.timeout = milliseconds(0)});
   }
 
   // One call computes at a time, and takes its time.
@@ -115,7 +116,7 @@ class BehaviourTest : public ::testing::Test {
 TEST_F(BehaviourTest, CallsThatWaitLeaveWithTheirCallers) {
   StartSlow();
   auto running =
-      client_->ForwardAsync("slow", Filled({32, 64, 64, 32}, 1), {.transfer = Transfer::kMessage});
+      client_->ForwardAsync("slow", Filled({16, 64, 64, 32}, 1), {.transfer = Transfer::kMessage});
   ASSERT_TRUE(AwaitCalls(1));
   const int64_t bytes = server_->app().load().bytes;
   const auto expect_alone = [&](const char* after) {
@@ -255,9 +256,11 @@ TEST(MemoryTest, ALargeCallThatIsRefusedCostsNoMemory) {
   const Client client(server.target(), {.retry = {.attempts = 1}});
   ASSERT_THAT(client.Create(SmallLayer("up", 1)), IsOk());
   ASSERT_THAT(client.Forward("up", SmallInput()), IsOk());
-  const std::vector<float> values(kInputBytes / sizeof(float));
-  const Tensor input = *Tensor::FromMemory(v1::DATA_TYPE_FLOAT32, {1, 1, kInputBytes / 16, 4},
-                                           std::as_bytes(std::span(values)), nullptr);
+  // Nobody reads them, so that they take no memory here.
+  const std::unique_ptr<void, decltype(&std::free)> zeros(std::calloc(kInputBytes, 1), &std::free);
+  const Tensor input = *Tensor::FromMemory(
+      v1::DATA_TYPE_FLOAT32, {1, 1, kInputBytes / 16, 4},
+      {static_cast<const std::byte*>(zeros.get()), size_t{kInputBytes}}, nullptr);
   const int64_t before = MemoryOf(server.pid(), "VmRSS");
   ForgetPeak(server.pid());
   for (int i = 0; i < 3; ++i) {
