@@ -8,6 +8,7 @@
 #include <tconv/shared_memory.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <future>
 #include <limits>
@@ -48,6 +49,8 @@ class SharedMemoryTest : public ::testing::Test {
     options.shared_memory_socket = socket_;
     options.shared_memory.max_bytes = 4 * kBytes;
     options.strategy = "reference";
+    // Calls that write to the same room take turns.
+    options.compute_threads = 1;
     options.admission.handler_threads = handler_threads;
     return TestServer::Start(options);
   }
@@ -242,7 +245,8 @@ class HostileSharedMemoryTest : public SharedMemoryTest {
   }
 
   codec::FileDescriptor connection_;
-  const std::shared_ptr<Connection> rpc_ = Connect(server_->target());
+  const std::shared_ptr<Connection> rpc_ =
+      Connect(server_->target(), {.timeout = std::chrono::milliseconds(0)});
 };
 
 TEST_F(HostileSharedMemoryTest, LiesAboutRegionsAreInvalidArguments) {
@@ -325,7 +329,7 @@ TEST_F(HostileSharedMemoryTest, AClientThatVanishesWhileItsMemoryIsUsedHarmsNobo
   auto used = ForwardLater(request);
   AwaitWrite(memory, request.output().region().offset() + request.output().size_bytes() / 2);
   std::vector<std::future<absl::Status>> later;
-  for (int i = 0; i < 8; ++i) later.push_back(ForwardLater(request));
+  for (int i = 0; i < 2; ++i) later.push_back(ForwardLater(request));
   connection_ = codec::FileDescriptor();
 
   EXPECT_THAT(used.get(), IsOk());
