@@ -48,8 +48,9 @@ void ComputeSlots::GiveWay() {
 
 void ComputeSlots::Enqueue(Waiter& waiter) {
   queue_.push_back(&waiter);
-  ++waiting_;
+  // Whoever sees that somebody waits sees also whether they press.
   if (waiter.urgency == Urgency::kPressing) ++pressing_;
+  ++waiting_;
 }
 
 void ComputeSlots::GiveToFirst() {
