@@ -8,6 +8,7 @@
 
 #include "client/src/grpc_status.h"
 #include "client/src/server_timing.h"
+#include "proto/codec/stream_format.h"
 
 namespace tconv {
 
@@ -85,7 +86,7 @@ milliseconds Call::NextDelay() const {
 
 std::optional<ServerTiming> Call::Timing() const {
   const auto& trailing = context_->GetServerTrailingMetadata();
-  const auto timing = trailing.find(kTimingKey);
+  const auto timing = trailing.find(codec::kTimingKey);
   if (timing == trailing.end()) return std::nullopt;
   return ParseServerTiming({timing->second.data(), timing->second.size()});
 }

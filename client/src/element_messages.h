@@ -17,9 +17,6 @@
 
 namespace tconv {
 
-// Field of the elements in every message of every stream.
-inline constexpr int kDataPath[] = {2};
-
 // Makes the messages of a request. Request is the message of one part.
 template <typename Request>
 class ElementSender {
@@ -51,11 +48,11 @@ class ElementSender {
   enum class Stage { kStart, kElements, kOver };
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> NextElements() {
-    static_assert(Request::kDataFieldNumber == kDataPath[0]);
+    static_assert(Request::kDataFieldNumber == codec::kDataPath[0]);
     absl::StatusOr<codec::Payload> elements = source_->Next();
     if (!elements.ok()) return elements.status();
     checksum_.Add({elements->data, elements->size_bytes});
-    return codec::Encode(Request(), {{kDataPath, *std::move(elements)}});
+    return codec::Encode(Request(), {{codec::kDataPath, *std::move(elements)}});
   }
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> End() {
@@ -67,7 +64,7 @@ class ElementSender {
 
   const Request start_;
   const std::unique_ptr<ElementSource> source_;
-  Checksum checksum_;
+  codec::Checksum checksum_;
   Stage stage_ = Stage::kStart;
 };
 
@@ -88,16 +85,16 @@ class ElementReceiver {
     return absl::OkStatus();
   }
 
-  // Elements in kDataPath. INTERNAL: more than there should be.
+  // Elements in codec::kDataPath. INTERNAL: more than there should be.
   absl::Status Take(codec::ReceivedPayloads& received) {
-    const size_t bytes = received.size_bytes(kDataPath);
+    const size_t bytes = received.size_bytes(codec::kDataPath);
     if (sink_ == nullptr || is_over_ || bytes > missing_bytes_) {
       return Malformed(absl::StrCat("got ", bytes, " bytes more than expected"));
     }
     if (bytes == 0) return absl::OkStatus();
     missing_bytes_ -= bytes;
     const auto elements =
-        sink_->Take(bytes, [&received](std::byte* dst) { received.MoveTo(kDataPath, dst); });
+        sink_->Take(bytes, [&received](std::byte* dst) { received.MoveTo(codec::kDataPath, dst); });
     if (!elements.ok()) return elements.status();
     checksum_.Add(*elements);
     return absl::OkStatus();
@@ -125,7 +122,7 @@ class ElementReceiver {
   std::unique_ptr<ElementSink> sink_;  // null before the start
   size_t missing_bytes_ = 0;
   bool is_over_ = false;
-  Checksum checksum_;
+  codec::Checksum checksum_;
 };
 
 }  // namespace tconv

@@ -1,7 +1,6 @@
 #include "client/src/elements.h"
 
 #include <absl/strings/str_cat.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
@@ -26,7 +25,7 @@ class TensorSource final : public ElementSource {
 
   absl::StatusOr<codec::Payload> Next() override {
     const auto& [tensor, order] = tensors_[current_];
-    const size_t bytes = std::min(kChunkBytes, tensor.bytes().size() - offset_);
+    const size_t bytes = std::min(codec::kChunkBytes, tensor.bytes().size() - offset_);
     if (order.Reorders()) return Gather(bytes);
     const auto* const data = reinterpret_cast<const std::byte*>(tensor.bytes().data()) + offset_;
     const auto owner = tensor.owner();
@@ -80,7 +79,7 @@ class CallerSource final : public ElementSource {
   bool HasMore() const override { return done_ < size_bytes_; }
 
   absl::StatusOr<codec::Payload> Next() override {
-    const size_t room = std::min(kChunkBytes, size_bytes_ - done_);
+    const size_t room = std::min(codec::kChunkBytes, size_bytes_ - done_);
     auto chunk = memory_->Allocate(room);
     if (!chunk.ok()) return chunk.status();
     const absl::StatusOr<size_t> bytes = read_({chunk->get(), room});
@@ -166,18 +165,6 @@ class CallerSink final : public ElementSink {
 };
 
 }  // namespace
-
-void Checksum::Free::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
-
-Checksum::Checksum() : state_(XXH3_createState()) { Reset(); }
-
-void Checksum::Reset() { XXH3_64bits_reset(state_.get()); }
-
-void Checksum::Add(std::span<const std::byte> bytes) {
-  XXH3_64bits_update(state_.get(), bytes.data(), bytes.size());
-}
-
-uint64_t Checksum::value() const { return XXH3_64bits_digest(state_.get()); }
 
 std::unique_ptr<ElementSource> MakeSource(std::vector<OrderedTensor> tensors,
                                           std::shared_ptr<MemoryPool> memory) {

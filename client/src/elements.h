@@ -16,28 +16,9 @@
 #include "client/src/memory_pool.h"
 #include "client/src/stream_order.h"
 #include "proto/codec/payload_codec.h"
-
-struct XXH3_state_s;
+#include "proto/codec/stream_format.h"
 
 namespace tconv {
-
-// Bytes of elements in one message of a stream.
-inline constexpr size_t kChunkBytes = size_t{1} << 20;
-
-// XXH3 (64 bits) of bytes in the order they are added.
-class Checksum {
- public:
-  Checksum();
-  void Reset();
-  void Add(std::span<const std::byte> bytes);
-  uint64_t value() const;
-
- private:
-  struct Free {
-    void operator()(XXH3_state_s* state) const;
-  };
-  const std::unique_ptr<XXH3_state_s, Free> state_;
-};
 
 // Elements to be sent.
 class ElementSource {
@@ -45,7 +26,7 @@ class ElementSource {
   virtual ~ElementSource() = default;
   virtual void Restart() = 0;
   virtual bool HasMore() const = 0;
-  // The next ones, about kChunkBytes. REQUIRES: HasMore().
+  // The next ones, about codec::kChunkBytes. REQUIRES: HasMore().
   virtual absl::StatusOr<codec::Payload> Next() = 0;
 };
 

@@ -8,11 +8,8 @@
 
 namespace tconv {
 
-// Key of the trailing metadata with it.
-inline constexpr char kTimingKey[] = "tconv-timing";
-
-// From "queue=12,plan=3,compute=840,serialize=5", in microseconds and any order;
-// other words are for later clients. Absent: not of this form.
+// From the value of codec::kTimingKey, in any order; other words are for later
+// clients. Absent: not of this form.
 std::optional<ServerTiming> ParseServerTiming(std::string_view text);
 
 }  // namespace tconv

@@ -5,11 +5,12 @@
 #include <string>
 #include <utility>
 
+#include "proto/codec/stream_format.h"
+
 namespace tconv {
 namespace {
 
 // Lets the server refuse a large message before it reads it.
-constexpr char kMessageBytesKey[] = "tconv-message-bytes";
 constexpr size_t kAnnouncedBytes = size_t{64} << 10;
 
 class UnaryCall final : public Call {
@@ -28,7 +29,8 @@ class UnaryCall final : public Call {
  private:
   void StartAttempt() override {
     const size_t bytes = request_.Length();
-    if (bytes > kAnnouncedBytes) context().AddMetadata(kMessageBytesKey, std::to_string(bytes));
+    if (bytes > kAnnouncedBytes)
+      context().AddMetadata(codec::kMessageBytesKey, std::to_string(bytes));
     // The request is shared with gRPC: another attempt sends it again.
     reader_ = grpc::GenericStub(endpoint().channel)
                   .PrepareUnaryCall(&context(), terms().method, request_, &queue());

@@ -114,13 +114,10 @@ class BatchInput {
   std::vector<Tensor> unconverted_;
 };
 
-// By slabs, or all of a batch at once.
+// A job of several slabs, which is alone, by these; else all at once.
 Status Execute(ForwardBatch batch, const CachedPlan& plan, ConstTensorView src, TensorView dst) {
-  if (batch.size() == 1) return batch.front().computation->ExecuteAll(src, dst);
-  const auto begin = steady_clock::now();
-  TCONV_RETURN_IF_ERROR(plan.plan->Execute(src, dst));
-  plan.least_time.Record(steady_clock::now() - begin);
-  return OkStatus();
+  const SlabComputation& computation = *batch.front().computation;
+  return computation.slabs().size() > 1 ? computation.ExecuteAll(src, dst) : plan.Execute(src, dst);
 }
 
 }  // namespace

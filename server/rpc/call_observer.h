@@ -21,9 +21,7 @@ struct CallTimes {
   std::chrono::nanoseconds serialize{0};  // to encode the answer
 };
 
-// Trailing metadata with which callers learn about these times.
-inline constexpr std::string_view kTimingKey = "tconv-timing";
-// Its value, in microseconds: "queue=12,plan=3,compute=840,serialize=5".
+// In the form of codec::kTimingKey.
 std::string ToText(const CallTimes& times);
 
 // Follows one call from its arrival until its end, and then writes the one line

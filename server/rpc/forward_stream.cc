@@ -17,22 +17,16 @@ namespace {
 
 using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-class ForwardStreamCall final : public Reactor, private StreamCall {
+class ForwardStreamCall final : public StreamReactor<Reactor> {
  public:
   ForwardStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context)
-      : StreamCall(queue, "ForwardStream", CallKind::kRead, context), host_(host) {
+      : StreamReactor(queue, "ForwardStream", CallKind::kRead, context), host_(host) {
     StartRead(&received_);
   }
 
  private:
   void OnReadDone(bool ok) override { React(this, &ForwardStreamCall::TakeMessage, ok); }
   void OnWriteDone(bool ok) override { React(this, &ForwardStreamCall::AfterWrite, ok); }
-  void OnCancel() override { Cancel(); }
-  void OnDone() override {
-    LeaveHouse();
-    delete this;
-  }
-  void FinishCall(const grpc::Status& status) override { Finish(status); }
 
   // ---- Receiving.
 
@@ -125,7 +119,7 @@ class ForwardStreamCall final : public Reactor, private StreamCall {
       }
     }
     if (holds_output_) {
-      const codec::PlacedPayload data = {kDataField, outgoing_.Next()};
+      const codec::PlacedPayload data = {codec::kDataPath, outgoing_.Next()};
       Send(v1::ForwardStreamResponse(), {&data, 1});
     } else if (session_->IsDone() && is_input_ended_) {
       SendEnd();

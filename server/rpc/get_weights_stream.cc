@@ -18,22 +18,16 @@ std::span<const std::byte> BytesOf(const Tensor& tensor) {
   return {tensor.view().data, static_cast<size_t>(tensor.size_bytes())};
 }
 
-class GetWeightsStreamCall final : public Reactor, private StreamCall {
+class GetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
   GetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
                        const grpc::ByteBuffer& request)
-      : StreamCall(queue, "GetWeightsStream", CallKind::kRead, context), host_(host) {
+      : StreamReactor(queue, "GetWeightsStream", CallKind::kRead, context), host_(host) {
     React(this, &GetWeightsStreamCall::TakeRequest, request);
   }
 
  private:
   void OnWriteDone(bool ok) override { React(this, &GetWeightsStreamCall::AfterWrite, ok); }
-  void OnCancel() override { Cancel(); }
-  void OnDone() override {
-    LeaveHouse();
-    delete this;
-  }
-  void FinishCall(const grpc::Status& status) override { Finish(status); }
 
   void TakeRequest(grpc::ByteBuffer encoded) TCONV_REQUIRES(mutex_) {
     CountReceived(encoded.Length());
@@ -77,7 +71,7 @@ class GetWeightsStreamCall final : public Reactor, private StreamCall {
   }
 
   void SendData() TCONV_REQUIRES(mutex_) {
-    const codec::PlacedPayload data = {kDataField, outgoing_.Next()};
+    const codec::PlacedPayload data = {codec::kDataPath, outgoing_.Next()};
     Send(v1::GetWeightsStreamResponse(), {&data, 1});
   }
 

@@ -38,11 +38,11 @@ StatusOr<WeightsTypes> TypesOf(const v1::SetWeightsStreamStart& start) {
   return types;
 }
 
-class SetWeightsStreamCall final : public Reactor, private StreamCall {
+class SetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
   SetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
                        grpc::ByteBuffer& response)
-      : StreamCall(queue, "SetWeightsStream", CallKind::kChange, context),
+      : StreamReactor(queue, "SetWeightsStream", CallKind::kChange, context),
         host_(host),
         response_(response) {
     StartRead(&received_);
@@ -53,12 +53,6 @@ class SetWeightsStreamCall final : public Reactor, private StreamCall {
 
  private:
   void OnReadDone(bool ok) override { React(this, &SetWeightsStreamCall::TakeMessage, ok); }
-  void OnCancel() override { Cancel(); }
-  void OnDone() override {
-    LeaveHouse();
-    delete this;
-  }
-  void FinishCall(const grpc::Status& status) override { Finish(status); }
 
   void TakeMessage(bool ok) TCONV_REQUIRES(mutex_) {
     if (has_ended()) return;

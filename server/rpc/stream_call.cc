@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "proto/codec/stream_format.h"
 #include "server/wire/status_codec.h"
 
 namespace tconv::server {
@@ -79,7 +80,7 @@ StreamCall::Next StreamCall::WhatIsNext() {
   observer_.set_response_bytes(bytes_out_);
   observer_.Finish(*end_);
   finish_ = ToGrpcStatus(*end_);
-  context_.AddTrailingMetadata(std::string(kTimingKey), ToText(observer_.times()));
+  context_.AddTrailingMetadata(codec::kTimingKey, ToText(observer_.times()));
   return Next::kFinish;
 }
 

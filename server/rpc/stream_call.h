@@ -70,7 +70,7 @@ class StreamCall : public QueuedCall {
   void End(const Status& status) TCONV_REQUIRES(mutex_);
   bool has_ended() const TCONV_REQUIRES(mutex_) { return end_.has_value(); }
 
-  // To be called by OnCancel() and OnDone().
+  // For the reactor's OnCancel() and OnDone().
   void Cancel();
   void LeaveHouse();
 
@@ -107,6 +107,21 @@ class StreamCall : public QueuedCall {
   grpc::Status finish_;                                 // of the thread that finishes
   int64_t bytes_in_ TCONV_GUARDED_BY(mutex_) = 0;
   int64_t bytes_out_ TCONV_GUARDED_BY(mutex_) = 0;
+};
+
+// A StreamCall that is a reactor of gRPC, as one of these lives: until OnDone().
+template <typename Reactor>
+class StreamReactor : public Reactor, protected StreamCall {
+ protected:
+  using StreamCall::StreamCall;
+
+ private:
+  void OnCancel() final { Cancel(); }
+  void OnDone() final {
+    LeaveHouse();
+    delete this;
+  }
+  void FinishCall(const grpc::Status& status) final { this->Finish(status); }
 };
 
 }  // namespace tconv::server

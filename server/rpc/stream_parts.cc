@@ -6,7 +6,7 @@
 namespace tconv::server {
 
 Status IncomingElements::Receive(codec::ReceivedPayloads data) {
-  const size_t bytes = data.size_bytes(kDataField);
+  const size_t bytes = data.size_bytes(codec::kDataPath);
   if (bytes > kMostDataBytes) {
     return InvalidField("data", "expected at most {} bytes in a message, got {}", kMostDataBytes,
                         bytes);
@@ -20,7 +20,7 @@ Status IncomingElements::Receive(codec::ReceivedPayloads data) {
 }
 
 void IncomingElements::MoveTo(std::span<std::byte> dst) {
-  data_.MoveTo(kDataField, dst.data(), dst.size());
+  data_.MoveTo(codec::kDataPath, dst.data(), dst.size());
   checksum_.Add(dst);
 }
 
@@ -43,7 +43,7 @@ void OutgoingElements::Put(std::shared_ptr<const void> owner, std::span<const st
 }
 
 codec::Payload OutgoingElements::Next() {
-  const auto next = bytes_.first(std::min(bytes_.size(), kSentDataBytes));
+  const auto next = bytes_.first(std::min(bytes_.size(), codec::kChunkBytes));
   bytes_ = bytes_.subspan(next.size());
   checksum_.Add(next);
   return {bytes_.empty() ? std::exchange(owner_, nullptr) : owner_, next.data(), next.size()};

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "proto/codec/payload_codec.h"
-#include "server/base/checksum.h"
+#include "proto/codec/stream_format.h"
 #include "server/base/status.h"
 
 namespace tconv::server {
@@ -18,11 +18,6 @@ namespace tconv::server {
 // Most `data` of one message. With its few other bytes it is a message that
 // every gRPC library accepts by default.
 inline constexpr size_t kMostDataBytes = size_t{4} << 20;
-// Of the messages that are sent.
-inline constexpr size_t kSentDataBytes = size_t{1} << 20;
-
-// The field `data` of every stream's messages.
-inline constexpr int kDataField[] = {2};
 
 // Elements that arrive in any number of messages: as many bytes as their start
 // promised, and the checksum that their end tells. Used by one thread at a time.
@@ -34,7 +29,7 @@ class IncomingElements {
   // a message may have, or than is left. REQUIRES: pending_bytes() == 0.
   Status Receive(codec::ReceivedPayloads data);
   // Of the message, those that were not moved yet.
-  size_t pending_bytes() const { return data_.size_bytes(kDataField); }
+  size_t pending_bytes() const { return data_.size_bytes(codec::kDataPath); }
   // Moves the next pending bytes to `dst`. REQUIRES: no more than are pending.
   void MoveTo(std::span<std::byte> dst);
 
@@ -48,10 +43,10 @@ class IncomingElements {
   const int64_t expected_bytes_;
   int64_t received_bytes_ = 0;
   codec::ReceivedPayloads data_;
-  Checksum checksum_;
+  codec::Checksum checksum_;
 };
 
-// Elements to be sent, in messages of kSentDataBytes that share their memory.
+// Elements to be sent, in messages of codec::kChunkBytes that share their memory.
 // Used by one thread at a time.
 class OutgoingElements {
  public:
@@ -67,7 +62,7 @@ class OutgoingElements {
  private:
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
-  Checksum checksum_;
+  codec::Checksum checksum_;
 };
 
 }  // namespace tconv::server

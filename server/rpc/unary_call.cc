@@ -3,6 +3,7 @@
 #include <charconv>
 #include <string>
 
+#include "proto/codec/stream_format.h"
 #include "server/wire/status_codec.h"
 
 namespace tconv::server {
@@ -14,7 +15,7 @@ constexpr int64_t kUnreadableSize = INT64_MAX;
 // What the caller says about the size of its message; 0: nothing.
 int64_t AnnouncedBytes(const grpc::GenericCallbackServerContext& context) {
   const auto& metadata = context.client_metadata();
-  const auto found = metadata.find("tconv-message-bytes");
+  const auto found = metadata.find(codec::kMessageBytesKey);
   if (found == metadata.end()) return 0;
   const grpc::string_ref text = found->second;
   int64_t bytes = 0;
@@ -85,7 +86,7 @@ void UnaryCall::Answer(const google::protobuf::Message& message,
   observer_.set_copied_bytes(static_cast<int64_t>(payloads_.copied_bytes()), bytes - shared_bytes);
   observer_.times().serialize = CallObserver::Clock::now() - begin;
   observer_.Finish(OkStatus());
-  context_.AddTrailingMetadata(std::string(kTimingKey), ToText(observer_.times()));
+  context_.AddTrailingMetadata(codec::kTimingKey, ToText(observer_.times()));
   StartWriteAndFinish(&response_buffer_, grpc::WriteOptions(), grpc::Status::OK);
 }
 

@@ -42,8 +42,8 @@ struct WithPayloads {
 // small fields of the request out of what has arrived; the rest happens in the
 // call's turn. Lives until gRPC is done with it.
 //
-// Callers may say how large their message is, in the metadata
-// "tconv-message-bytes"; others are admitted again when it has arrived.
+// Callers may say how large their message is, as codec::kMessageBytesKey; others
+// are admitted again when it has arrived.
 class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
  public:
   // Reads the request and goes on from there. To be called once.

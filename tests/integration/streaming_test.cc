@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "server/base/checksum.h"
+#include "proto/codec/stream_format.h"
 #include "tests/support/test_server.h"
 
 namespace tconv::testing {
@@ -25,7 +25,7 @@ using grpc::StatusCode;
 using ::testing::HasSubstr;
 
 uint64_t ChecksumOf(const std::string& bytes) {
-  server::Checksum checksum;
+  codec::Checksum checksum;
   checksum.Add(std::as_bytes(std::span(bytes)));
   return checksum.value();
 }

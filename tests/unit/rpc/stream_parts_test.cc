@@ -35,7 +35,7 @@ codec::ReceivedPayloads MessageWith(const std::string& data, size_t slice_bytes)
 }
 
 uint64_t ChecksumOf(const std::string& text) {
-  Checksum checksum;
+  codec::Checksum checksum;
   checksum.Add(BytesOf(text));
   return checksum.value();
 }
@@ -87,7 +87,7 @@ TEST(IncomingElementsTest, ComeInMessagesOfLimitedSize) {
 }
 
 TEST(OutgoingElementsTest, ShareTheirMemoryUntilTheLastIsTaken) {
-  const auto owner = std::make_shared<const std::string>(2 * kSentDataBytes + 5, 'a');
+  const auto owner = std::make_shared<const std::string>(2 * codec::kChunkBytes + 5, 'a');
   OutgoingElements elements;
   EXPECT_TRUE(elements.IsEmpty());
   elements.Put(owner, BytesOf(*owner));
@@ -97,7 +97,7 @@ TEST(OutgoingElementsTest, ShareTheirMemoryUntilTheLastIsTaken) {
     EXPECT_EQ(payload.owner, owner);
     sizes.push_back(payload.size_bytes);
   }
-  EXPECT_THAT(sizes, ::testing::ElementsAre(kSentDataBytes, kSentDataBytes, 5));
+  EXPECT_THAT(sizes, ::testing::ElementsAre(codec::kChunkBytes, codec::kChunkBytes, 5));
   EXPECT_EQ(owner.use_count(), 1);
   EXPECT_EQ(elements.End().xxh3(), ChecksumOf(*owner));
 }

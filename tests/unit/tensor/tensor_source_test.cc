@@ -38,9 +38,8 @@ TEST(TensorSourceTest, ElementsOfTheRightTypeMoveOnceToWhereTheyAreRead) {
 }
 
 TEST(TensorSourceTest, ElementsOfAnotherTypeAreConverted) {
-  const auto pool = BlockPool::Make(1 << 20);
   CountingSource source;
-  const Tensor fetched = *Fetch(source, DType::kFloat64, *pool);
+  const Tensor fetched = *Fetch(source, DType::kFloat64);
   EXPECT_EQ(source.moves, 1);
   EXPECT_THAT(fetched.view().values<double>(), ElementsAre(1, 2, 3));
 }
