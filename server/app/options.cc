@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
-#include <memory>
-#include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
+
+#include "server/app/option_adder.h"
 
 namespace tconv::server {
 namespace {
@@ -29,79 +29,7 @@ finish the calls that run and end with code 0; a second signal ends at once. Cod
 an option is wrong. Code 1: the server cannot start, or calls did not finish in time.
 )";
 
-// "--max-layers" is also TCONV_MAX_LAYERS.
-std::string EnvironmentName(std::string option) {
-  for (char& c : option) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
-  return "TCONV_" + option;
-}
-
-std::string SizeText(int64_t bytes) {
-  constexpr std::string_view kSuffixes = "KMGT";
-  std::string suffix;
-  for (const char next : kSuffixes) {
-    if (bytes == 0 || bytes % 1024 != 0) break;
-    bytes /= 1024;
-    suffix = next;
-  }
-  return std::to_string(bytes) + suffix;
-}
-
-// One line for each option: its name, the kind of its value, [the default].
-class OneLineFormatter : public CLI::Formatter {
- public:
-  OneLineFormatter() { column_width(42); }
-
-  std::string make_option_opts(const CLI::Option* option) const override {
-    std::string text = " " + option->get_type_name();
-    if (!option->get_default_str().empty()) text += " [" + option->get_default_str() + "]";
-    return text;
-  }
-};
-
-// Adds options in groups; the default of each is what its variable holds.
-class OptionAdder {
- public:
-  explicit OptionAdder(CLI::App& app) : app_(app) {}
-
-  void BeginGroup(std::string name) { group_ = std::move(name); }
-
-  template <typename T>
-  CLI::Option* Add(const std::string& name, T& value, const std::string& help) {
-    return app_.add_option("--" + name, value, help)
-        ->envname(EnvironmentName(name))
-        ->group(group_)
-        ->capture_default_str();
-  }
-
-  template <typename T>
-  void AddNumber(const std::string& name, T& value, int64_t least, int64_t most,
-                 const std::string& help) {
-    Add(name, value, help)->check(CLI::Range(least, most).description(""))->type_name("NUMBER");
-  }
-
-  void AddSize(const std::string& name, int64_t& value, int64_t least, int64_t most,
-               const std::string& help) {
-    Add(name, value, help)
-        ->transform(CLI::AsSizeValue(false).description(""))
-        ->check(CLI::Range(least, most).description(""))
-        ->type_name("SIZE")
-        ->default_str(SizeText(value));
-  }
-
- private:
-  CLI::App& app_;
-  std::string group_;
-};
-
-// Values that the options hold in another type.
-struct RawValues {
-  int64_t drain_seconds = 30;
-  int64_t batch_delay_us = 0;
-  std::string log_format = "text";
-};
-
-void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
-  OptionAdder adder(app);
+void AddServiceOptions(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Service");
   adder
       .Add("listen", options.grpc.addresses, "Addresses: host:port, unix:/path; port 0: a free one")
@@ -118,9 +46,11 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
       .Add("shared-memory-socket", options.shared_memory_socket,
            "Where clients on this host may hand over memory for their tensors")
       ->type_name("PATH");
-  adder.AddNumber("drain-seconds", raw.drain_seconds, 0, 86'400,
-                  "Most seconds for calls to finish when the server is told to stop");
+  adder.AddTime("drain-seconds", options.drain_limit, 0, 86'400,
+                "Most seconds for calls to finish when the server is told to stop");
+}
 
+void AddComputationOptions(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Computation");
   adder.AddNumber("compute-threads", options.compute_threads, 0, kMaxThreads,
                   "Threads that compute; 0: the processors that the process may use");
@@ -128,7 +58,9 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
   adder.AddSize("plan-cache-bytes", options.plan_cache_bytes, 0, kMaxBytes,
                 "Memory for compiled plans and their packed weights, least recently used ones go "
                 "first");
+}
 
+void AddCallLimits(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Limits of calls");
   adder.AddNumber("handler-threads", options.admission.handler_threads, 0, kMaxThreads,
                   "Calls that are under way at once; 0: compute threads + 6");
@@ -136,9 +68,9 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
                   "Calls that wait beyond those that run, others are refused");
   adder.AddNumber("max-batch", options.admission.max_batch, 1, 1024,
                   "Calls of a layer that are computed together; 1: each alone");
-  adder.AddNumber("batch-delay-us", raw.batch_delay_us, 0, 10'000,
-                  "Most microseconds that a call waits for others to be computed with, while some "
-                  "are arriving");
+  adder.AddTime("batch-delay-us", options.admission.batch_delay, 0, 10'000,
+                "Most microseconds that a call waits for others to be computed with, while some "
+                "are arriving");
   adder.AddSize("max-queued-bytes", options.admission.max_bytes, 1, kMaxBytes,
                 "Request bytes of all calls that wait or run, others are refused");
   adder.AddSize("max-idle-tensor-bytes", options.host.max_idle_tensor_bytes, 0, kMaxBytes,
@@ -153,31 +85,23 @@ void AddOptions(CLI::App& app, ServerOptions& options, RawValues& raw) {
 
   adder.AddSize("max-shared-memory-bytes", options.shared_memory.max_bytes, 1, kMaxBytes,
                 "Memory of clients that is mapped, more is refused");
+}
 
+void AddLayerLimits(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Limits of layers");
   adder.AddNumber("max-layers", options.host.max_layers, 0, kMaxBytes, "Layers in the store");
   adder.AddSize("max-layer-bytes", options.host.max_layer_bytes, 0, kMaxBytes,
                 "Weights of one layer");
   adder.AddSize("max-loaded-weight-bytes", options.host.max_loaded_weight_bytes, 0, kMaxBytes,
                 "Weights in memory, least recently used ones go back to the store");
+}
 
+void AddLogOptions(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Log");
   adder.Add("log-level", options.log_level, "trace, debug, info, warning, error, critical or off")
       ->type_name("LEVEL");
-  adder.Add("log-format", raw.log_format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}).description(""))
-      ->type_name("FORMAT");
-}
-
-// CLI11 passes over a value in the environment that fails its check, from 2.4 on.
-void RefuseIgnoredEnvironment(const CLI::App& app) {
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string variable = option->get_envname();
-    const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
-    if (value == nullptr || *value == '\0' || option->count() > 0) continue;
-    throw CLI::ValidationError(option->get_name(),
-                               fmt::format("{} has the wrong value \"{}\"", variable, value));
-  }
+  adder.AddChoice("log-format", options.log_format,
+                  {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, "text or json");
 }
 
 }  // namespace
@@ -196,14 +120,17 @@ StatusOr<std::string> DefaultStore() {
 
 StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   ServerOptions options;
-  RawValues raw;
   CLI::App app("Hosts Keras' transposed-convolution layers behind gRPC.", "tconv-server");
-  app.formatter(std::make_shared<OneLineFormatter>());
   app.footer(kFooter);
   app.set_version_flag("--version", "tconv-server " TCONV_VERSION);
   app.set_config("--config", "", "File with values for the options below")->type_name("FILE");
   app.allow_config_extras(CLI::config_extras_mode::error);
-  AddOptions(app, options, raw);
+  OptionAdder adder(app);
+  AddServiceOptions(adder, options);
+  AddComputationOptions(adder, options);
+  AddCallLimits(adder, options);
+  AddLayerLimits(adder, options);
+  AddLogOptions(adder, options);
   try {
     app.parse(argc, argv);
     RefuseIgnoredEnvironment(app);
@@ -216,9 +143,6 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return Status(StatusCode::kInvalidArgument, error.what());
   }
-  options.admission.batch_delay = std::chrono::microseconds(raw.batch_delay_us);
-  options.drain_limit = std::chrono::seconds(raw.drain_seconds);
-  options.log_format = raw.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   return options;
 }
 

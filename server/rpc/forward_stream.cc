@@ -19,8 +19,8 @@ using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 class ForwardStreamCall final : public StreamReactor<Reactor> {
  public:
-  ForwardStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context)
-      : StreamReactor(queue, "ForwardStream", CallKind::kRead, context), host_(host) {
+  ForwardStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context)
+      : StreamReactor(method, context), host_(host) {
     StartRead(&received_);
   }
 
@@ -186,9 +186,9 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
 
 }  // namespace
 
-Reactor* StartForwardStream(LayerHost& host, AdmissionQueue& queue,
+Reactor* StartForwardStream(LayerHost& host, const Method& method,
                             grpc::CallbackServerContext& context) {
-  return new ForwardStreamCall(host, queue, context);
+  return new ForwardStreamCall(host, method, context);
 }
 
 }  // namespace tconv::server

@@ -4,8 +4,8 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
+#include "server/rpc/method.h"
 
 namespace tconv::server {
 
@@ -14,6 +14,6 @@ namespace tconv::server {
 // without a place for it, and nothing computed that nobody takes. Lives until
 // gRPC is done with it; all others must outlive it.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartForwardStream(
-    LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context);
+    LayerHost& host, const Method& method, grpc::CallbackServerContext& context);
 
 }  // namespace tconv::server

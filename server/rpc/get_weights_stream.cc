@@ -20,9 +20,9 @@ std::span<const std::byte> BytesOf(const Tensor& tensor) {
 
 class GetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
-  GetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
+  GetWeightsStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context,
                        const grpc::ByteBuffer& request)
-      : StreamReactor(queue, "GetWeightsStream", CallKind::kRead, context), host_(host) {
+      : StreamReactor(method, context), host_(host) {
     React(this, &GetWeightsStreamCall::TakeRequest, request);
   }
 
@@ -102,10 +102,10 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
 
 }  // namespace
 
-Reactor* StartGetWeightsStream(LayerHost& host, AdmissionQueue& queue,
+Reactor* StartGetWeightsStream(LayerHost& host, const Method& method,
                                grpc::CallbackServerContext& context,
                                const grpc::ByteBuffer& request) {
-  return new GetWeightsStreamCall(host, queue, context, request);
+  return new GetWeightsStreamCall(host, method, context, request);
 }
 
 }  // namespace tconv::server

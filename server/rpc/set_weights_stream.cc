@@ -40,11 +40,9 @@ StatusOr<WeightsTypes> TypesOf(const v1::SetWeightsStreamStart& start) {
 
 class SetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
-  SetWeightsStreamCall(LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
+  SetWeightsStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context,
                        grpc::ByteBuffer& response)
-      : StreamReactor(queue, "SetWeightsStream", CallKind::kChange, context),
-        host_(host),
-        response_(response) {
+      : StreamReactor(method, context), host_(host), response_(response) {
     StartRead(&received_);
   }
 
@@ -150,9 +148,9 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
 
 }  // namespace
 
-Reactor* StartSetWeightsStream(LayerHost& host, AdmissionQueue& queue,
+Reactor* StartSetWeightsStream(LayerHost& host, const Method& method,
                                grpc::CallbackServerContext& context, grpc::ByteBuffer& response) {
-  return new SetWeightsStreamCall(host, queue, context, response);
+  return new SetWeightsStreamCall(host, method, context, response);
 }
 
 }  // namespace tconv::server

@@ -4,8 +4,8 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
+#include "server/rpc/method.h"
 
 namespace tconv::server {
 
@@ -13,7 +13,7 @@ namespace tconv::server {
 // into the tensors that become the weights. Lives until gRPC is done with it; all
 // others must outlive it.
 grpc::ServerReadReactor<grpc::ByteBuffer>* StartSetWeightsStream(
-    LayerHost& host, AdmissionQueue& queue, grpc::CallbackServerContext& context,
+    LayerHost& host, const Method& method, grpc::CallbackServerContext& context,
     grpc::ByteBuffer& response);
 
 }  // namespace tconv::server

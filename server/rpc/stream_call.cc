@@ -9,9 +9,11 @@
 
 namespace tconv::server {
 
-StreamCall::StreamCall(AdmissionQueue& queue, std::string_view method, CallKind kind,
-                       grpc::CallbackServerContext& context)
-    : queue_(queue), context_(context), deadline_(context.deadline()), observer_(method, kind) {}
+StreamCall::StreamCall(const Method& method, grpc::CallbackServerContext& context)
+    : queue_(*method.queue),
+      context_(context),
+      deadline_(context.deadline()),
+      observer_(method.name, method.kind) {}
 
 Status StreamCall::Enter(std::string_view layer, int64_t bytes) {
   flow_ = layer;

@@ -15,6 +15,7 @@
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
 #include "server/rpc/call_observer.h"
+#include "server/rpc/method.h"
 
 namespace tconv::server {
 
@@ -34,8 +35,7 @@ class StreamCall : public QueuedCall {
   void Drop(const Status& why) override;
 
  protected:
-  StreamCall(AdmissionQueue& queue, std::string_view method, CallKind kind,
-             grpc::CallbackServerContext& context);
+  StreamCall(const Method& method, grpc::CallbackServerContext& context);
 
   // What a turn is for; on a handler thread, without mutex_.
   virtual Status Work() = 0;

@@ -61,7 +61,12 @@ void TransposedConvServiceImpl::Add(
 TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory,
                                                      AdmissionQueue& reads, AdmissionQueue& work,
                                                      int64_t max_request_bytes)
-    : host_(host), memory_(memory), work_(work), max_request_bytes_(max_request_bytes) {
+    : host_(host),
+      memory_(memory),
+      max_request_bytes_(max_request_bytes),
+      forward_stream_{"ForwardStream", CallKind::kRead, &work, max_request_bytes},
+      set_weights_stream_{"SetWeightsStream", CallKind::kChange, &work, max_request_bytes},
+      get_weights_stream_{"GetWeightsStream", CallKind::kRead, &work, max_request_bytes} {
   using Self = TransposedConvServiceImpl;
   Add("Create", CallKind::kChange, work, &Self::DoCreate);
   Add("Build", CallKind::kChange, work, &Self::DoBuild);
@@ -172,17 +177,17 @@ StatusOr<v1::DeleteResponse> TransposedConvServiceImpl::DoDelete(const v1::Delet
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 TransposedConvServiceImpl::ForwardStream(grpc::CallbackServerContext* context) {
-  return StartForwardStream(host_, work_, *context);
+  return StartForwardStream(host_, forward_stream_, *context);
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* TransposedConvServiceImpl::SetWeightsStream(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
-  return StartSetWeightsStream(host_, work_, *context, *response);
+  return StartSetWeightsStream(host_, set_weights_stream_, *context, *response);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* TransposedConvServiceImpl::GetWeightsStream(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return StartGetWeightsStream(host_, work_, *context, *request);
+  return StartGetWeightsStream(host_, get_weights_stream_, *context, *request);
 }
 
 }  // namespace tconv::server

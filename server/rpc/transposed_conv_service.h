@@ -13,6 +13,7 @@
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
 #include "server/host/shared_memory.h"
+#include "server/rpc/method.h"
 #include "server/rpc/unary_call.h"
 
 namespace tconv::server {
@@ -90,8 +91,10 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
 
   LayerHost& host_;
   const SharedMemory& memory_;
-  AdmissionQueue& work_;
   const int64_t max_request_bytes_;
+  const Method forward_stream_;
+  const Method set_weights_stream_;
+  const Method get_weights_stream_;
   UnaryMethods unary_methods_;
 };
 

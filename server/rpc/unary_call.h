@@ -10,7 +10,6 @@
 #include <new>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -19,16 +18,9 @@
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
 #include "server/rpc/call_observer.h"
+#include "server/rpc/method.h"
 
 namespace tconv::server {
-
-// How calls of one method are treated.
-struct Method {
-  std::string_view name;  // static storage
-  CallKind kind = CallKind::kRead;
-  AdmissionQueue* queue = nullptr;
-  int64_t max_request_bytes = 0;
-};
 
 // An answer whose payloads are not in it. Payload paths have static storage.
 template <typename Response>
