@@ -7,6 +7,7 @@
 
 #include "server/base/mutex.h"
 #include "server/layer/layer_config.h"
+#include "server/store/layer_store.h"
 
 namespace tconv::server {
 
@@ -25,13 +26,12 @@ struct LayerSnapshot {
 // stored and published. Readers take the snapshot and wait for nobody.
 class Layer {
  public:
-  // `id` tells this layer from every other of the process, deleted ones of the
-  // same name included.
-  Layer(uint64_t id, std::string name, LayerConfig config, LayerSnapshot snapshot)
-      : id_(id), name_(std::move(name)), config_(std::move(config)), snapshot_(snapshot) {}
+  Layer(LayerKey key, LayerConfig config, LayerSnapshot snapshot)
+      : key_(std::move(key)), config_(std::move(config)), snapshot_(snapshot) {}
 
-  uint64_t id() const { return id_; }
-  const std::string& name() const { return name_; }
+  const LayerKey& key() const { return key_; }
+  int64_t id() const { return key_.id; }
+  const std::string& name() const { return key_.name; }
   const LayerConfig& config() const { return config_; }
 
   LayerSnapshot snapshot() const {
@@ -53,8 +53,7 @@ class Layer {
   bool is_deleted() const TCONV_REQUIRES(change_mutex_) { return is_deleted_; }
 
  private:
-  const uint64_t id_;
-  const std::string name_;
+  const LayerKey key_;
   const LayerConfig config_;
 
   Mutex change_mutex_;

@@ -118,9 +118,9 @@ StatusOr<std::unique_ptr<LayerHost>> LayerHost::Open(LayerStore& store, PlanCach
     host->registry_.InsertDamaged(damaged.name, std::move(damaged.error));
   }
   for (LayerRecord& record : index.layers) {
-    host->registry_.Insert(std::make_shared<Layer>(
-        host->next_layer_id_++, std::move(record.name), std::move(record.config),
-        LayerSnapshot{record.in_channels, record.weights_version}));
+    host->registry_.Insert(
+        std::make_shared<Layer>(record.key(), std::move(record.config),
+                                LayerSnapshot{record.in_channels, record.weights_version}));
   }
   return host;
 }
@@ -142,10 +142,12 @@ StatusOr<LayerInfo> LayerHost::Create(LayerDraft draft) {
   const LayerSnapshot snapshot = weights == nullptr
                                      ? LayerSnapshot{}
                                      : LayerSnapshot{weights->in_channels(), weights->version};
-  TCONV_RETURN_IF_ERROR(
-      store_.Create(LayerRecord{name, draft.config, snapshot.in_channels, snapshot.weights_version},
-                    weights.get()));
-  auto layer = std::make_shared<Layer>(next_layer_id_++, name, std::move(draft.config), snapshot);
+  const LayerRecord record{.name = name,
+                           .config = draft.config,
+                           .in_channels = snapshot.in_channels,
+                           .weights_version = snapshot.weights_version};
+  TCONV_ASSIGN_OR_RETURN(const int64_t id, store_.Create(record, weights.get()));
+  auto layer = std::make_shared<Layer>(LayerKey{name, id}, std::move(draft.config), snapshot);
   if (weights != nullptr) loaded_.Put(*layer, std::move(weights));
   registry_.Insert(layer);
   return Describe(*layer);
@@ -212,7 +214,7 @@ Status LayerHost::CheckNewWeights(const std::string& name, const Shape& kernel,
 Status LayerHost::Advance(Layer& layer, Weights weights) {
   const auto shared = std::make_shared<const Weights>(std::move(weights));
   const LayerSnapshot next{shared->in_channels(), shared->version};
-  TCONV_RETURN_IF_ERROR(store_.PutWeights(layer.name(), *shared, layer.snapshot().weights_version));
+  TCONV_RETURN_IF_ERROR(store_.PutWeights(layer.key(), *shared, layer.snapshot().weights_version));
   loaded_.Put(layer, shared);
   layer.Publish(next);
   loaded_.ForgetAllBut(layer, next.weights_version);

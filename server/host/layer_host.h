@@ -1,7 +1,6 @@
 // The use cases of the service, free of transport and encoding.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -141,7 +140,6 @@ class LayerHost {
   // Held while the set of names changes, in the store and in the registry; taken
   // before the mutex of a layer.
   Mutex names_mutex_;
-  std::atomic<uint64_t> next_layer_id_{1};
 };
 
 }  // namespace tconv::server

@@ -13,7 +13,7 @@ StatusOr<std::shared_ptr<const Weights>> LoadedWeights::Get(Layer& layer, int64_
       return MakeError(StatusCode::kAborted, "layer \"{}\" is no longer at version {}",
                        layer.name(), version);
     }
-    TCONV_ASSIGN_OR_RETURN(Weights weights, store_.ReadWeights(layer.name()));
+    TCONV_ASSIGN_OR_RETURN(Weights weights, store_.ReadWeights(layer.key()));
     const int64_t bytes = weights.size_bytes();
     return Loaded{std::make_shared<const Weights>(std::move(weights)), bytes};
   });

@@ -47,14 +47,14 @@ class LoadedWeights {
 
  private:
   struct Key {
-    uint64_t layer_id;
+    int64_t layer_id;
     int64_t version;
 
     friend bool operator==(const Key&, const Key&) = default;
   };
   struct KeyHash {
     size_t operator()(const Key& key) const {
-      return std::hash<uint64_t>()(key.layer_id * 0x9e3779b97f4a7c15u +
+      return std::hash<uint64_t>()(static_cast<uint64_t>(key.layer_id) * 0x9e3779b97f4a7c15u +
                                    static_cast<uint64_t>(key.version));
     }
   };

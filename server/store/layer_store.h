@@ -1,7 +1,10 @@
 // How layers survive.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,24 +14,67 @@
 
 namespace tconv::server {
 
+// One layer of the store, told from every other that ever has its name: ids grow
+// from layer to layer and are never used again.
+struct LayerKey {
+  std::string name;
+  int64_t id = 0;
+
+  friend bool operator==(const LayerKey&, const LayerKey&) = default;
+};
+
 // What the store keeps of a layer, without its weights.
 struct LayerRecord {
   std::string name;
   LayerConfig config;
   int64_t in_channels = 0;      // 0: not built
   int64_t weights_version = 0;  // 0: not built
+  int64_t id = 0;               // given by the store
+
+  LayerKey key() const { return {name, id}; }
 };
 
 // A layer whose stored description is unreadable.
 struct DamagedLayer {
   std::string name;
+  int64_t id = 0;
   Status error;  // DATA_LOSS, names the layer
 };
 
-// Both in the order of the names.
 struct LayerIndex {
-  std::vector<LayerRecord> layers;
-  std::vector<DamagedLayer> damaged;
+  std::vector<LayerRecord> layers;    // in the order of the names
+  std::vector<DamagedLayer> damaged;  // likewise
+  // The state of a shared store that this is; every change makes a greater one.
+  // 0 for a store that cannot be followed.
+  int64_t revision = 0;
+};
+
+// What became of a shared store since an earlier revision.
+struct StoreChanges {
+  int64_t revision = 0;  // the state that these lead to
+  // Layers that were created or changed, as they are at that revision.
+  LayerIndex changed;
+  // Present when layers may have been deleted: the ids of all layers at that
+  // revision, ascending. An id up to `revision` that is not among them is gone
+  // for good.
+  std::optional<std::vector<int64_t>> living;
+};
+
+// Tells what others, and the caller's own writes, changed in a shared store, in
+// order. One thread calls Next(). Must not outlive its store.
+class ChangeFeed {
+ public:
+  virtual ~ChangeFeed() = default;
+
+  // The changes since those that were told last. Waits at most `patience` for
+  // some; then there are none, and the revision is the last one told.
+  // UNAVAILABLE: the store cannot be asked now. The next call tries again, and
+  // nothing is left out.
+  virtual StatusOr<StoreChanges> Next(std::chrono::milliseconds patience) = 0;
+
+  // Lets the Next() that waits, else the next one, look at once and return.
+  // Thread-safe.
+  virtual void Interrupt() = 0;
 };
 
 // Layers by name. Every change is one transaction, durable when the call
@@ -38,9 +84,10 @@ struct LayerIndex {
 // keeps its name until Delete() removes it; PutWeights() heals one that lost
 // nothing but weights.
 //
-// UNAVAILABLE: the store cannot be read or written now (disk full, I/O error);
-// nothing has changed. DATA_LOSS: stored bytes are damaged. RESOURCE_EXHAUSTED:
-// the store has reached its bound, or there is no memory.
+// UNAVAILABLE: the store cannot be read or written now (disk full, I/O error,
+// no connection); nothing has changed, unless the message says that the outcome
+// is unknown. DATA_LOSS: stored bytes are damaged. RESOURCE_EXHAUSTED: the store
+// has reached its bound, or there is no memory.
 class LayerStore {
  public:
   virtual ~LayerStore() = default;
@@ -48,21 +95,29 @@ class LayerStore {
   // Every layer, without its weights.
   virtual StatusOr<LayerIndex> ReadIndex() = 0;
 
-  // `weights` is null for a layer that is not built; else
-  // record.weights_version == weights->version. ALREADY_EXISTS.
-  virtual Status Create(const LayerRecord& record, const Weights* weights) = 0;
+  // The id of the new layer; the one of `record` is ignored. `weights` is null
+  // for a layer that is not built; else record.weights_version ==
+  // weights->version. ALREADY_EXISTS.
+  virtual StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) = 0;
 
   // Sets weights and version of an existing layer, and in_channels from the
-  // weights. NOT_FOUND; ABORTED when the stored version is not
-  // `expected_version`, with the stored one in the message.
-  virtual Status PutWeights(const std::string& name, const Weights& weights,
+  // weights. NOT_FOUND when no layer has this id, even if another one has its
+  // name by now; ABORTED when the stored version is not `expected_version`,
+  // with the stored one in the message.
+  virtual Status PutWeights(const LayerKey& layer, const Weights& weights,
                             int64_t expected_version) = 0;
 
-  // NOT_FOUND: no such layer, or not built. DATA_LOSS: the digest differs.
-  virtual StatusOr<Weights> ReadWeights(const std::string& name) = 0;
+  // The weights as they are now, which may be newer than any index that was
+  // read. NOT_FOUND: no layer has this id, or it is not built. DATA_LOSS: the
+  // digest differs.
+  virtual StatusOr<Weights> ReadWeights(const LayerKey& layer) = 0;
 
-  // NOT_FOUND.
+  // Deletes whichever layer has the name. NOT_FOUND.
   virtual Status Delete(const std::string& name) = 0;
+
+  // Tells what changes after `revision`, which ReadIndex() returned. Null for a
+  // store that this process owns alone: nobody else changes it.
+  virtual std::unique_ptr<ChangeFeed> Follow(int64_t revision) = 0;
 };
 
 }  // namespace tconv::server

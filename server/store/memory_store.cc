@@ -1,6 +1,9 @@
 #include "server/store/memory_store.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
+#include <vector>
 
 #include "server/store/store_errors.h"
 
@@ -42,14 +45,25 @@ Status MemoryStore::Charge(int64_t added, int64_t removed) {
   return OkStatus();
 }
 
+MemoryStore::Entry* MemoryStore::Find(const LayerKey& layer) {
+  const auto it = layers_.find(layer.name);
+  return it == layers_.end() || it->second.record.id != layer.id ? nullptr : &it->second;
+}
+
+int64_t MemoryStore::NextRevision() {
+  changed_.NotifyAll();
+  return ++revision_;
+}
+
 StatusOr<LayerIndex> MemoryStore::ReadIndex() {
   const MutexLock lock(mutex_);
   LayerIndex index;
+  index.revision = revision_;
   for (const auto& [name, entry] : layers_) index.layers.push_back(entry.record);
   return index;
 }
 
-Status MemoryStore::Create(const LayerRecord& record, const Weights* weights) {
+StatusOr<int64_t> MemoryStore::Create(const LayerRecord& record, const Weights* weights) {
   Entry entry{.record = record, .weights = nullptr};
   if (weights != nullptr) {
     TCONV_ASSIGN_OR_RETURN(entry.weights, SharedCopyOf(*weights));
@@ -57,37 +71,38 @@ Status MemoryStore::Create(const LayerRecord& record, const Weights* weights) {
   const MutexLock lock(mutex_);
   if (layers_.contains(record.name)) return LayerExists(record.name);
   TCONV_RETURN_IF_ERROR(Charge(entry.size_bytes(), 0));
-  layers_.emplace(record.name, std::move(entry));
-  return OkStatus();
+  entry.revision = NextRevision();
+  entry.record.id = entry.revision;
+  return layers_.emplace(record.name, std::move(entry)).first->second.record.id;
 }
 
-Status MemoryStore::PutWeights(const std::string& name, const Weights& weights,
+Status MemoryStore::PutWeights(const LayerKey& layer, const Weights& weights,
                                int64_t expected_version) {
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> copy, SharedCopyOf(weights));
   const MutexLock lock(mutex_);
-  const auto it = layers_.find(name);
-  if (it == layers_.end()) return LayerNotFound(name);
-  Entry& entry = it->second;
-  if (entry.record.weights_version != expected_version) {
-    return VersionMoved(name, expected_version, entry.record.weights_version);
+  Entry* const entry = Find(layer);
+  if (entry == nullptr) return LayerNotFound(layer.name);
+  if (entry->record.weights_version != expected_version) {
+    return VersionMoved(layer.name, expected_version, entry->record.weights_version);
   }
   TCONV_RETURN_IF_ERROR(
-      Charge(copy->size_bytes(), entry.weights == nullptr ? 0 : entry.weights->size_bytes()));
-  entry.record.in_channels = weights.in_channels();
-  entry.record.weights_version = weights.version;
-  entry.weights = std::move(copy);
+      Charge(copy->size_bytes(), entry->weights == nullptr ? 0 : entry->weights->size_bytes()));
+  entry->record.in_channels = weights.in_channels();
+  entry->record.weights_version = weights.version;
+  entry->weights = std::move(copy);
+  entry->revision = NextRevision();
   return OkStatus();
 }
 
-StatusOr<Weights> MemoryStore::ReadWeights(const std::string& name) {
+StatusOr<Weights> MemoryStore::ReadWeights(const LayerKey& layer) {
   std::shared_ptr<const Weights> weights;
   {
     const MutexLock lock(mutex_);
-    const auto it = layers_.find(name);
-    if (it == layers_.end()) return LayerNotFound(name);
-    weights = it->second.weights;
+    const Entry* const entry = Find(layer);
+    if (entry == nullptr) return LayerNotFound(layer.name);
+    weights = entry->weights;
   }
-  if (weights == nullptr) return LayerNotBuilt(name);
+  if (weights == nullptr) return LayerNotBuilt(layer.name);
   return CopyOf(*weights);
 }
 
@@ -97,7 +112,54 @@ Status MemoryStore::Delete(const std::string& name) {
   if (it == layers_.end()) return LayerNotFound(name);
   held_bytes_ -= it->second.size_bytes();
   layers_.erase(it);
+  removal_revision_ = NextRevision();
   return OkStatus();
+}
+
+StoreChanges MemoryStore::ChangesSince(int64_t revision) const {
+  StoreChanges changes;
+  changes.revision = changes.changed.revision = revision_;
+  for (const auto& [name, entry] : layers_) {
+    if (entry.revision > revision) changes.changed.layers.push_back(entry.record);
+  }
+  if (removal_revision_ > revision) {
+    std::vector<int64_t>& living = changes.living.emplace();
+    for (const auto& [name, entry] : layers_) living.push_back(entry.record.id);
+    std::ranges::sort(living);
+  }
+  return changes;
+}
+
+class MemoryStore::Feed final : public ChangeFeed {
+ public:
+  Feed(MemoryStore& store, int64_t revision) : store_(store), revision_(revision) {}
+
+  StatusOr<StoreChanges> Next(std::chrono::milliseconds patience) override {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const MutexLock lock(store_.mutex_);
+    while (store_.revision_ == revision_ && !is_interrupted_) {
+      if (!store_.changed_.WaitUntil(store_.mutex_, deadline)) break;
+    }
+    is_interrupted_ = false;
+    StoreChanges changes = store_.ChangesSince(revision_);
+    revision_ = changes.revision;
+    return changes;
+  }
+
+  void Interrupt() override {
+    const MutexLock lock(store_.mutex_);
+    is_interrupted_ = true;
+    store_.changed_.NotifyAll();
+  }
+
+ private:
+  MemoryStore& store_;
+  int64_t revision_ TCONV_GUARDED_BY(store_.mutex_);
+  bool is_interrupted_ TCONV_GUARDED_BY(store_.mutex_) = false;
+};
+
+std::unique_ptr<ChangeFeed> MemoryStore::Follow(int64_t revision) {
+  return std::make_unique<Feed>(*this, revision);
 }
 
 }  // namespace tconv::server

@@ -11,27 +11,37 @@
 
 namespace tconv::server {
 
-// Holds its own copy of the weights. What would take more than `max_bytes`, of
-// weights and a little for each layer, is refused with RESOURCE_EXHAUSTED.
+// Several servers of one process may share it. Holds its own copy of the weights.
+// What would take more than `max_bytes`, of weights and a little for each layer,
+// is refused with RESOURCE_EXHAUSTED.
 class MemoryStore final : public LayerStore {
  public:
   explicit MemoryStore(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
   StatusOr<LayerIndex> ReadIndex() override;
-  Status Create(const LayerRecord& record, const Weights* weights) override;
-  Status PutWeights(const std::string& name, const Weights& weights,
+  StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
+  Status PutWeights(const LayerKey& layer, const Weights& weights,
                     int64_t expected_version) override;
-  StatusOr<Weights> ReadWeights(const std::string& name) override;
+  StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
+  std::unique_ptr<ChangeFeed> Follow(int64_t revision) override;
 
  private:
+  class Feed;
+
   struct Entry {
     LayerRecord record;
     std::shared_ptr<const Weights> weights;  // null: not built
+    int64_t revision = 0;                    // of the last change
 
     int64_t size_bytes() const;
   };
 
+  // Null: no layer has this id.
+  Entry* Find(const LayerKey& layer) TCONV_REQUIRES(mutex_);
+  // The revision of a change that has just been made; whoever follows is told.
+  int64_t NextRevision() TCONV_REQUIRES(mutex_);
+  StoreChanges ChangesSince(int64_t revision) const TCONV_REQUIRES(mutex_);
   // Accounts for `added` bytes in the place of `removed`.
   Status Charge(int64_t added, int64_t removed) TCONV_REQUIRES(mutex_);
 
@@ -39,6 +49,10 @@ class MemoryStore final : public LayerStore {
   Mutex mutex_;
   std::map<std::string, Entry> layers_ TCONV_GUARDED_BY(mutex_);
   int64_t held_bytes_ TCONV_GUARDED_BY(mutex_) = 0;
+  // Layers have the revision that created them for an id.
+  int64_t revision_ TCONV_GUARDED_BY(mutex_) = 0;
+  int64_t removal_revision_ TCONV_GUARDED_BY(mutex_) = 0;  // of the last Delete()
+  CondVar changed_;
 };
 
 }  // namespace tconv::server

@@ -53,10 +53,29 @@ Status CreateTables(SqliteDb& db) {
   return db.Execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
 }
 
+// SQLite gives the greatest id once more after its layer was deleted, unless the
+// table says AUTOINCREMENT, which cannot be added to one.
+Status NeverUseAnIdAgain(SqliteDb& db) {
+  TCONV_RETURN_IF_ERROR(db.Execute(R"(
+      CREATE TABLE layer_with_lasting_id (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        config BLOB NOT NULL,              -- serialized tconv.v1.LayerConfig
+        in_channels INTEGER NOT NULL,      -- 0: not built
+        weights_version INTEGER NOT NULL,  -- 0: not built
+        digest BLOB NOT NULL               -- of the other columns, without id
+      ) STRICT)"));
+  TCONV_RETURN_IF_ERROR(db.Execute(
+      "INSERT INTO layer_with_lasting_id (id, name, config, in_channels, weights_version, digest)"
+      " SELECT id, name, config, in_channels, weights_version, digest FROM layer ORDER BY id"));
+  TCONV_RETURN_IF_ERROR(db.Execute("DROP TABLE layer"));
+  return db.Execute("ALTER TABLE layer_with_lasting_id RENAME TO layer");
+}
+
 // kMigrations[v] leads from schema version v to v + 1, inside a transaction. A
 // released one is never changed.
 using Migration = Status (*)(SqliteDb& db);
-constexpr Migration kMigrations[] = {CreateTables};
+constexpr Migration kMigrations[] = {CreateTables, NeverUseAnIdAgain};
 constexpr int64_t kNewestVersion = std::size(kMigrations);
 
 Status Refused(const std::string& path, const std::string& reason) {
@@ -130,7 +149,7 @@ Status Migrate(SqliteDb& db, int64_t version) {
     TCONV_RETURN_IF_ERROR(db.Execute(fmt::format("PRAGMA user_version = {}", version + 1).c_str()));
     TCONV_RETURN_IF_ERROR(transaction.Commit());
   }
-  return OkStatus();
+  return db.Execute("PRAGMA incremental_vacuum");  // gives back what the steps freed
 }
 
 Status Configure(SqliteDb& db) {

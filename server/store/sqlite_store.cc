@@ -33,8 +33,10 @@ struct LayerRow {
 
 constexpr char kSelectLayers[] =
     "SELECT id, name, config, in_channels, weights_version, digest FROM layer ORDER BY name";
-constexpr char kSelectLayer[] =
+constexpr char kSelectLayerByName[] =
     "SELECT id, name, config, in_channels, weights_version, digest FROM layer WHERE name = ?";
+constexpr char kSelectLayerById[] =
+    "SELECT id, name, config, in_channels, weights_version, digest FROM layer WHERE id = ?";
 
 ByteSpan BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
@@ -58,11 +60,20 @@ LayerRow RowOf(SqliteStatement& select) {
   return row;
 }
 
-StatusOr<LayerRow> FindLayer(SqliteDb& db, const std::string& name) {
-  SqliteStatement select(db, kSelectLayer, name);
+StatusOr<LayerRow> OnlyRowOf(SqliteStatement& select, const std::string& name) {
   TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
   if (!found) return LayerNotFound(name);
   return RowOf(select);
+}
+
+StatusOr<LayerRow> FindLayer(SqliteDb& db, const std::string& name) {
+  SqliteStatement select(db, kSelectLayerByName, name);
+  return OnlyRowOf(select, name);
+}
+
+StatusOr<LayerRow> FindLayer(SqliteDb& db, const LayerKey& layer) {
+  SqliteStatement select(db, kSelectLayerById, layer.id);
+  return OnlyRowOf(select, layer.name);
 }
 
 StatusOr<LayerRecord> RecordOf(const LayerRow& row) {
@@ -78,7 +89,8 @@ StatusOr<LayerRecord> RecordOf(const LayerRow& row) {
   return LayerRecord{.name = row.name,
                      .config = *std::move(config),
                      .in_channels = row.in_channels,
-                     .weights_version = row.weights_version};
+                     .weights_version = row.weights_version,
+                     .id = row.id};
 }
 
 Status InsertWeights(SqliteDb& db, int64_t layer_id, const Weights& weights, int64_t chunk_bytes) {
@@ -103,11 +115,12 @@ class SqliteStore final : public LayerStore {
       : path_(file.path), chunk_bytes_(options.chunk_bytes), file_(std::move(file)) {}
 
   StatusOr<LayerIndex> ReadIndex() override;
-  Status Create(const LayerRecord& record, const Weights* weights) override;
-  Status PutWeights(const std::string& name, const Weights& weights,
+  StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
+  Status PutWeights(const LayerKey& layer, const Weights& weights,
                     int64_t expected_version) override;
-  StatusOr<Weights> ReadWeights(const std::string& name) override;
+  StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
+  std::unique_ptr<ChangeFeed> Follow(int64_t) override { return nullptr; }
 
  private:
   const std::string path_;
@@ -128,12 +141,12 @@ StatusOr<LayerIndex> SqliteStore::ReadIndex() {
     if (record.ok()) {
       index.layers.push_back(*std::move(record));
     } else {
-      index.damaged.push_back({.name = row.name, .error = record.status()});
+      index.damaged.push_back({.name = row.name, .id = row.id, .error = record.status()});
     }
   }
 }
 
-Status SqliteStore::Create(const LayerRecord& record, const Weights* weights) {
+StatusOr<int64_t> SqliteStore::Create(const LayerRecord& record, const Weights* weights) {
   assert(record.weights_version == (weights == nullptr ? 0 : weights->version));
   const LayerRow row{.name = record.name,
                      .config = ToProto(record.config).SerializeAsString(),
@@ -150,24 +163,25 @@ Status SqliteStore::Create(const LayerRecord& record, const Weights* weights) {
       "INSERT INTO layer (name, config, in_channels, weights_version, digest)"
       " VALUES (?, ?, ?, ?, ?)",
       row.name, BytesOf(row.config), row.in_channels, row.weights_version, DigestOf(row)));
+  TCONV_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("SELECT last_insert_rowid()"));
   if (weights != nullptr) {
-    TCONV_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("SELECT last_insert_rowid()"));
     TCONV_RETURN_IF_ERROR(InsertWeights(db, id, *weights, chunk_bytes_));
   }
-  return transaction.Commit();
+  TCONV_RETURN_IF_ERROR(transaction.Commit());
+  return id;
 }
 
-Status SqliteStore::PutWeights(const std::string& name, const Weights& weights,
+Status SqliteStore::PutWeights(const LayerKey& layer, const Weights& weights,
                                int64_t expected_version) {
   const MutexLock lock(mutex_);
   SqliteDb& db = file_.db;
   TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
                          SqliteTransaction::Begin(db, Kind::kImmediate));
-  TCONV_ASSIGN_OR_RETURN(LayerRow row, FindLayer(db, name));
+  TCONV_ASSIGN_OR_RETURN(LayerRow row, FindLayer(db, layer));
   // A new digest would declare the damage valid.
   TCONV_RETURN_IF_ERROR(RecordOf(row).status());
   if (row.weights_version != expected_version) {
-    return VersionMoved(name, expected_version, row.weights_version);
+    return VersionMoved(layer.name, expected_version, row.weights_version);
   }
   row.in_channels = weights.in_channels();
   row.weights_version = weights.version;
@@ -179,16 +193,16 @@ Status SqliteStore::PutWeights(const std::string& name, const Weights& weights,
   return transaction.Commit();
 }
 
-StatusOr<Weights> SqliteStore::ReadWeights(const std::string& name) {
+StatusOr<Weights> SqliteStore::ReadWeights(const LayerKey& layer) {
   TCONV_ASSIGN_OR_RETURN(SqliteDb db, SqliteDb::Open(path_));
   TCONV_ASSIGN_OR_RETURN(const SqliteTransaction one_state,
                          SqliteTransaction::Begin(db, Kind::kDeferred));
-  TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, name));
+  TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, layer));
   TCONV_ASSIGN_OR_RETURN(const LayerRecord record, RecordOf(row));
-  if (record.weights_version == 0) return LayerNotBuilt(name);
+  if (record.weights_version == 0) return LayerNotBuilt(layer.name);
   StatusOr<Weights> weights = SelectWeights(db, row.id, record);
   if (weights.status().code() == StatusCode::kDataLoss) {
-    return LayerDamaged(name, std::string(weights.status().message()));
+    return LayerDamaged(layer.name, std::string(weights.status().message()));
   }
   return weights;
 }

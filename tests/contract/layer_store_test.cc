@@ -29,6 +29,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using testing::KeyOf;
 using testing::LayerConfigBuilder;
 using ::testing::Pair;
 using testing::RandomWeights;
@@ -60,6 +61,8 @@ class LayerStoreTest : public ::testing::TestWithParam<StoreKind> {
     store_ = *std::move(store);
   }
 
+  LayerKey Key(const std::string& name) { return KeyOf(*store_, name); }
+
   LayerRecord OnlyRecord() {
     const StatusOr<LayerIndex> index = store_->ReadIndex();
     EXPECT_THAT(index, IsOk());
@@ -84,7 +87,7 @@ TEST_P(LayerStoreTest, ALayerThatIsNotBuiltHasARecordAndNoWeights) {
   EXPECT_EQ(record.name, "up");
   EXPECT_EQ(record.in_channels, 0);
   EXPECT_EQ(record.weights_version, 0);
-  EXPECT_THAT(store_->ReadWeights("up"), StatusIs(StatusCode::kNotFound, HasSubstr("\"up\"")));
+  EXPECT_THAT(store_->ReadWeights(Key("up")), StatusIs(StatusCode::kNotFound, HasSubstr("\"up\"")));
 }
 
 TEST_P(LayerStoreTest, EveryArgumentOfTheConfigComesBack) {
@@ -118,7 +121,7 @@ TEST_P(LayerStoreTest, WeightsOfEveryTypeComeBackBitForBit) {
     const Weights weights = RandomWeights(config, 4, 9);
     ASSERT_THAT(store_->Create(Record(dtype, config, 4, 9), &weights), IsOk());
 
-    const StatusOr<Weights> read = store_->ReadWeights(dtype);
+    const StatusOr<Weights> read = store_->ReadWeights(Key(dtype));
     ASSERT_THAT(read, IsOk());
     EXPECT_EQ(Describe(*read), Describe(weights));
   }
@@ -128,7 +131,7 @@ TEST_P(LayerStoreTest, LayersWithoutBiasStayWithoutBias) {
   const LayerConfig config = LayerConfigBuilder().UseBias(false).Build();
   ASSERT_THAT(CreateBuilt(*store_, "up", config), IsOk());
 
-  const StatusOr<Weights> read = store_->ReadWeights("up");
+  const StatusOr<Weights> read = store_->ReadWeights(Key("up"));
   ASSERT_THAT(read, IsOk());
   EXPECT_FALSE(read->bias.has_value());
 }
@@ -145,8 +148,8 @@ TEST_P(LayerStoreTest, ANameIsTakenOnce) {
 TEST_P(LayerStoreTest, WhatDoesNotExistIsNotFound) {
   const Weights weights = RandomWeights(config_, 2, 1);
   const auto not_found = StatusIs(StatusCode::kNotFound, HasSubstr("\"nobody\""));
-  EXPECT_THAT(store_->PutWeights("nobody", weights, 0), not_found);
-  EXPECT_THAT(store_->ReadWeights("nobody"), not_found);
+  EXPECT_THAT(store_->PutWeights({"nobody", 1}, weights, 0), not_found);
+  EXPECT_THAT(store_->ReadWeights({"nobody", 1}), not_found);
   EXPECT_THAT(store_->Delete("nobody"), not_found);
   EXPECT_THAT(ContentsOf(*store_), IsEmpty());
 }
@@ -154,7 +157,7 @@ TEST_P(LayerStoreTest, WhatDoesNotExistIsNotFound) {
 TEST_P(LayerStoreTest, PutWeightsBuildsALayer) {
   ASSERT_THAT(store_->Create(Record("up", config_), nullptr), IsOk());
   const Weights weights = RandomWeights(config_, 6, 1);
-  ASSERT_THAT(store_->PutWeights("up", weights, 0), IsOk());
+  ASSERT_THAT(store_->PutWeights(Key("up"), weights, 0), IsOk());
 
   EXPECT_EQ(OnlyRecord().in_channels, 6);
   EXPECT_EQ(OnlyRecord().weights_version, 1);
@@ -164,7 +167,7 @@ TEST_P(LayerStoreTest, PutWeightsBuildsALayer) {
 TEST_P(LayerStoreTest, PutWeightsReplacesTheWeights) {
   ASSERT_THAT(CreateBuilt(*store_, "up", config_), IsOk());
   const Weights weights = RandomWeights(config_, 2, 2);
-  ASSERT_THAT(store_->PutWeights("up", weights, 1), IsOk());
+  ASSERT_THAT(store_->PutWeights(Key("up"), weights, 1), IsOk());
 
   EXPECT_THAT(ContentsOf(*store_), ElementsAre(Pair("up", Describe(weights))));
 }
@@ -173,7 +176,7 @@ TEST_P(LayerStoreTest, PutWeightsOnAMovedVersionTellsTheStoredOneAndChangesNothi
   ASSERT_THAT(CreateBuilt(*store_, "up", config_, 2, 41), IsOk());
   const Contents before = ContentsOf(*store_);
 
-  EXPECT_THAT(store_->PutWeights("up", RandomWeights(config_, 2, 8), 7),
+  EXPECT_THAT(store_->PutWeights(Key("up"), RandomWeights(config_, 2, 8), 7),
               StatusIs(StatusCode::kAborted, HasSubstr("expected 7 (layer \"up\"), the stored one "
                                                        "is 41")));
   EXPECT_EQ(ContentsOf(*store_), before);
@@ -183,7 +186,7 @@ TEST_P(LayerStoreTest, ADeletedNameCanBeTakenAnewAndHasNoOldWeights) {
   ASSERT_THAT(CreateBuilt(*store_, "up", config_), IsOk());
   ASSERT_THAT(CreateBuilt(*store_, "other", config_, 3), IsOk());
   ASSERT_THAT(store_->Delete("up"), IsOk());
-  EXPECT_THAT(store_->ReadWeights("up"), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store_->ReadWeights(Key("up")), StatusIs(StatusCode::kNotFound));
 
   ASSERT_THAT(store_->Create(Record("up", config_), nullptr), IsOk());
   EXPECT_THAT(ContentsOf(*store_), ElementsAre(Pair("other", ::testing::Not("")), Pair("up", "")));
@@ -235,7 +238,7 @@ TEST_P(LayerStoreTest, OfConcurrentWritersExactlyOneWinsEachVersion) {
   const auto write = [&] {
     for (int version = 2; version <= kLastVersion; ++version) {
       const Status status =
-          store_->PutWeights("up", RandomWeights(config_, 2, version), version - 1);
+          store_->PutWeights(Key("up"), RandomWeights(config_, 2, version), version - 1);
       if (status.ok()) ++wins;
       EXPECT_TRUE(status.ok() || status.code() == StatusCode::kAborted) << status.ToString();
     }
@@ -243,7 +246,7 @@ TEST_P(LayerStoreTest, OfConcurrentWritersExactlyOneWinsEachVersion) {
   const auto read = [&] {
     int64_t version = 0;
     while (version < kLastVersion) {
-      const StatusOr<Weights> weights = store_->ReadWeights("up");
+      const StatusOr<Weights> weights = store_->ReadWeights(Key("up"));
       ASSERT_THAT(weights, IsOk());
       ASSERT_GE(weights->version, version);
       version = weights->version;

@@ -37,20 +37,21 @@ class FakeStore : public LayerStore {
     index.damaged = damaged;
     return index;
   }
-  Status Create(const LayerRecord& record, const Weights* weights) override {
+  StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override {
     return failure.ok() ? layers_.Create(record, weights) : failure;
   }
-  Status PutWeights(const std::string& name, const Weights& weights, int64_t expected) override {
-    return failure.ok() ? layers_.PutWeights(name, weights, expected) : failure;
+  Status PutWeights(const LayerKey& layer, const Weights& weights, int64_t expected) override {
+    return failure.ok() ? layers_.PutWeights(layer, weights, expected) : failure;
   }
-  StatusOr<Weights> ReadWeights(const std::string& name) override {
+  StatusOr<Weights> ReadWeights(const LayerKey& layer) override {
     ++weight_reads;
-    return layers_.ReadWeights(name);
+    return layers_.ReadWeights(layer);
   }
   Status Delete(const std::string& name) override {
     if (!damaged.empty() && damaged[0].name == name) return OkStatus();
     return failure.ok() ? layers_.Delete(name) : failure;
   }
+  std::unique_ptr<ChangeFeed> Follow(int64_t revision) override { return layers_.Follow(revision); }
 
   Status failure;
   std::vector<DamagedLayer> damaged;
@@ -320,7 +321,8 @@ TEST_F(LayerHostTest, ADeletedLayerIsGoneAndItsNameIsFree) {
 }
 
 TEST_F(LayerHostTest, ADamagedLayerSaysSoUntilItIsDeleted) {
-  store_.damaged = {{"broken", MakeError(StatusCode::kDataLoss, "layer \"broken\" is damaged")}};
+  store_.damaged = {
+      {.name = "broken", .error = MakeError(StatusCode::kDataLoss, "layer \"broken\" is damaged")}};
   Restart({});
   EXPECT_THAT(Apply("broken", 1), StatusIs(StatusCode::kDataLoss));
   EXPECT_THAT(host_->Delete("broken"), IsOk());

@@ -15,6 +15,7 @@ using testing::ContentsOf;
 using testing::CreateBuilt;
 using ::testing::HasSubstr;
 using testing::IsOk;
+using testing::KeyOf;
 using testing::RandomWeights;
 using testing::Record;
 using testing::StatusIs;
@@ -35,7 +36,7 @@ TEST_F(MemoryStoreTest, RefusesWhatWouldExceedItsBoundAndKeepsTheRest) {
 
   const auto full = StatusIs(StatusCode::kResourceExhausted, HasSubstr("at most 10000 bytes"));
   EXPECT_THAT(CreateBuilt(store_, "c", config_, 2 * kHalf), full);
-  EXPECT_THAT(store_.PutWeights("b", RandomWeights(config_, 2 * kHalf, 1), 0), full);
+  EXPECT_THAT(store_.PutWeights(KeyOf(store_, "b"), RandomWeights(config_, 2 * kHalf, 1), 0), full);
   EXPECT_EQ(ContentsOf(store_), before);
 }
 
@@ -43,7 +44,7 @@ TEST_F(MemoryStoreTest, BoundsLayersWithoutWeightsToo) {
   Status status;
   int count = 0;
   for (; status.ok() && count < kMaxBytes; ++count) {
-    status = store_.Create(Record(std::to_string(count), config_), nullptr);
+    status = store_.Create(Record(std::to_string(count), config_), nullptr).status();
   }
   EXPECT_THAT(status, StatusIs(StatusCode::kResourceExhausted));
 }
@@ -51,7 +52,7 @@ TEST_F(MemoryStoreTest, BoundsLayersWithoutWeightsToo) {
 TEST_F(MemoryStoreTest, ReplacedAndDeletedWeightsMakeRoom) {
   for (int round = 0; round < 10; ++round) {
     ASSERT_THAT(CreateBuilt(store_, "a", config_, kHalf), IsOk());
-    ASSERT_THAT(store_.PutWeights("a", RandomWeights(config_, kHalf, 2), 1), IsOk());
+    ASSERT_THAT(store_.PutWeights(KeyOf(store_, "a"), RandomWeights(config_, kHalf, 2), 1), IsOk());
     ASSERT_THAT(store_.Delete("a"), IsOk());
   }
 }

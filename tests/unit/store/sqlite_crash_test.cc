@@ -26,6 +26,7 @@ using testing::Contents;
 using testing::ContentsOf;
 using testing::Describe;
 using testing::IsOk;
+using testing::KeyOf;
 using testing::RandomWeights;
 using testing::Record;
 
@@ -46,9 +47,9 @@ struct Step {
 
   Status Apply(LayerStore& store) const {
     static const LayerConfig config = testing::LayerConfigBuilder().Filters(32).Build();
-    if (phase == 0) return store.Create(Record(name, config), nullptr);
+    if (phase == 0) return store.Create(Record(name, config), nullptr).status();
     if (phase == 5) return store.Delete(name);
-    return store.PutWeights(name, NewWeights(), phase - 1);
+    return store.PutWeights(KeyOf(store, name), NewWeights(), phase - 1);
   }
 
   void Apply(Contents& contents) const {

@@ -26,6 +26,7 @@ using testing::Fault;
 using testing::FaultyVfs;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using testing::KeyOf;
 using testing::RandomWeights;
 using testing::StatusIs;
 
@@ -55,10 +56,11 @@ struct Change {
 };
 
 const Change kChanges[] = {
-    {"Create", [](LayerStore& store) { return CreateBuilt(store, "new", Config(), kInChannels); }},
+    {"Create",
+     [](LayerStore& store) { return CreateBuilt(store, "new", Config(), kInChannels).status(); }},
     {"PutWeights",
      [](LayerStore& store) {
-       return store.PutWeights("a", RandomWeights(Config(), kInChannels, 2), 1);
+       return store.PutWeights(KeyOf(store, "a"), RandomWeights(Config(), kInChannels, 2), 1);
      }},
     {"Delete", [](LayerStore& store) { return store.Delete("a"); }},
 };
@@ -168,12 +170,13 @@ TEST_F(SqliteFaultTest, AReadingThatFailsAnywhereIsUnavailableAndSucceedsLater) 
   const testing::TempFolder folder;
   const auto store = OpenWithTwoLayers(folder / "db");
   const std::string expected = testing::Describe(RandomWeights(Config(), kInChannels, 1));
+  const LayerKey a = KeyOf(*store, "a");
   bool struck = true;
   for (int n = 1; struck; ++n) {
     SCOPED_TRACE(n);
     ASSERT_LT(n, kTooMany);
     vfs_.FailReadsAt(n, {"a read fails", SQLITE_IOERR_READ, true, false});
-    const StatusOr<Weights> weights = store->ReadWeights("a");
+    const StatusOr<Weights> weights = store->ReadWeights(a);
     struck = vfs_.has_failed();
     vfs_.Heal();
     if (weights.ok()) {
@@ -182,7 +185,7 @@ TEST_F(SqliteFaultTest, AReadingThatFailsAnywhereIsUnavailableAndSucceedsLater) 
       ASSERT_THAT(weights, StatusIs(StatusCode::kUnavailable));
     }
   }
-  EXPECT_EQ(testing::Describe(store->ReadWeights("a").value()), expected);
+  EXPECT_EQ(testing::Describe(store->ReadWeights(a).value()), expected);
 }
 
 }  // namespace

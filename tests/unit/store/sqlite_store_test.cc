@@ -25,6 +25,7 @@ using testing::CreateBuilt;
 using testing::Describe;
 using ::testing::HasSubstr;
 using testing::IsOk;
+using testing::KeyOf;
 using testing::LayerConfigBuilder;
 using testing::RandomWeights;
 using testing::ReadFile;
@@ -83,11 +84,13 @@ TEST_F(SqliteStoreTest, DamagedWeightsAreReportedAndTheOthersServed) {
     RunSql(damage);
 
     const auto store = Open();
-    EXPECT_THAT(store->ReadWeights("a"), StatusIs(StatusCode::kDataLoss, HasSubstr("layer \"a\"")));
-    EXPECT_EQ(Describe(store->ReadWeights("b").value()), contents.at("b"));
+    EXPECT_THAT(store->ReadWeights(KeyOf(*store, "a")),
+                StatusIs(StatusCode::kDataLoss, HasSubstr("layer \"a\"")));
+    EXPECT_EQ(Describe(store->ReadWeights(KeyOf(*store, "b")).value()), contents.at("b"));
 
-    EXPECT_THAT(store->PutWeights("a", RandomWeights(config_, kInChannels, 2), 1), IsOk());
-    EXPECT_THAT(store->ReadWeights("a"), IsOk());
+    EXPECT_THAT(store->PutWeights(KeyOf(*store, "a"), RandomWeights(config_, kInChannels, 2), 1),
+                IsOk());
+    EXPECT_THAT(store->ReadWeights(KeyOf(*store, "a")), IsOk());
   }
 }
 
@@ -114,8 +117,9 @@ TEST_F(SqliteStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBeDe
     ASSERT_EQ(index->damaged.size(), 1u);
     EXPECT_EQ(index->damaged[0].name, "a");
     EXPECT_THAT(index->damaged[0].error, damaged);
-    EXPECT_THAT(store->ReadWeights("a"), damaged);
-    EXPECT_THAT(store->PutWeights("a", RandomWeights(config_, kInChannels, 2), 1), damaged);
+    EXPECT_THAT(store->ReadWeights(KeyOf(*store, "a")), damaged);
+    EXPECT_THAT(store->PutWeights(KeyOf(*store, "a"), RandomWeights(config_, kInChannels, 2), 1),
+                damaged);
     EXPECT_THAT(CreateBuilt(*store, "a", config_), StatusIs(StatusCode::kAlreadyExists));
 
     ASSERT_THAT(store->Delete("a"), IsOk());
@@ -145,7 +149,7 @@ TEST_F(SqliteStoreTest, NoFlippedByteOfTheFileMakesAWrongAnswer) {
     ASSERT_THAT(index, IsOk());
     EXPECT_EQ(index->layers.size() + index->damaged.size(), contents.size());
     for (const LayerRecord& record : index->layers) {
-      const StatusOr<Weights> weights = (*store)->ReadWeights(record.name);
+      const StatusOr<Weights> weights = (*store)->ReadWeights(record.key());
       if (weights.ok()) {
         ++served;
         EXPECT_EQ(Describe(*weights), contents.at(record.name));
@@ -163,7 +167,8 @@ TEST_F(SqliteStoreTest, ReplacingWeightsAgainAndAgainDoesNotGrowTheFile) {
   {
     const auto store = Open();
     for (int64_t version = 2; version < 50; ++version) {
-      ASSERT_THAT(store->PutWeights("a", RandomWeights(config_, kInChannels, version), version - 1),
+      ASSERT_THAT(store->PutWeights(KeyOf(*store, "a"),
+                                    RandomWeights(config_, kInChannels, version), version - 1),
                   IsOk());
     }
   }

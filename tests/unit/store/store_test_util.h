@@ -56,6 +56,20 @@ inline std::string Describe(const server::Weights& weights) {
                      weights.bias.has_value() ? describe(*weights.bias) : "without bias");
 }
 
+// The layer that has the name now; id 0 when there is none.
+inline server::LayerKey KeyOf(server::LayerStore& store, const std::string& name) {
+  const auto index = store.ReadIndex();
+  EXPECT_TRUE(index.ok()) << index.status().ToString();
+  if (!index.ok()) return {name, 0};
+  for (const server::LayerRecord& record : index->layers) {
+    if (record.name == name) return record.key();
+  }
+  for (const server::DamagedLayer& damaged : index->damaged) {
+    if (damaged.name == name) return {name, damaged.id};
+  }
+  return {name, 0};
+}
+
 // A store as a value: the weights of every layer, described; "" when not built.
 using Contents = std::map<std::string, std::string>;
 
@@ -68,7 +82,7 @@ inline Contents ContentsOf(server::LayerStore& store) {
   for (const server::LayerRecord& record : index->layers) {
     std::string& description = contents[record.name];
     if (record.weights_version == 0) continue;
-    const auto weights = store.ReadWeights(record.name);
+    const auto weights = store.ReadWeights(record.key());
     EXPECT_TRUE(weights.ok()) << weights.status().ToString();
     if (weights.ok()) description = Describe(*weights);
   }
@@ -84,9 +98,9 @@ inline server::LayerRecord Record(const std::string& name, const server::LayerCo
 }
 
 // A layer with weights of `version`.
-inline server::Status CreateBuilt(server::LayerStore& store, const std::string& name,
-                                  const server::LayerConfig& config, int64_t in_channels = 2,
-                                  int64_t version = 1) {
+inline server::StatusOr<int64_t> CreateBuilt(server::LayerStore& store, const std::string& name,
+                                             const server::LayerConfig& config,
+                                             int64_t in_channels = 2, int64_t version = 1) {
   const server::Weights weights = RandomWeights(config, in_channels, version);
   return store.Create(Record(name, config, in_channels, version), &weights);
 }
