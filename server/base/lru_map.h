@@ -70,8 +70,23 @@ class LruMap {
     return found == index_.end() ? nullptr : found->second->built.value;
   }
 
-  // Forgets every value whose key satisfies `predicate`, and does not keep
-  // those under construction.
+  // Holds `built` as the value of `key`, in the place of the one that is held or
+  // under construction.
+  void Put(const Key& key, Built built) {
+    Forgotten forgotten{on_forget_, {}};
+    MutexLock lock(mutex_);
+    Discard(key, forgotten);
+    if (TotalBytes(built) <= capacity_bytes_) Keep(key, std::move(built), forgotten);
+  }
+
+  // Forgets the value of `key`, and does not keep the one under construction.
+  void Erase(const Key& key) {
+    Forgotten forgotten{on_forget_, {}};
+    MutexLock lock(mutex_);
+    Discard(key, forgotten);
+  }
+
+  // The same for every key that satisfies `predicate`.
   template <typename Predicate>
   void EraseIf(Predicate&& predicate) {
     Forgotten forgotten{on_forget_, {}};
@@ -143,6 +158,15 @@ class LruMap {
     constructions_.erase(key);
     built_.NotifyAll();
     return result;
+  }
+
+  void Discard(const Key& key, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
+    if (const auto found = index_.find(key); found != index_.end()) {
+      Forget(found->second, forgotten);
+    }
+    if (const auto found = constructions_.find(key); found != constructions_.end()) {
+      found->second->keep = false;
+    }
   }
 
   static int64_t TotalBytes(const Built& built) {

@@ -1,11 +1,16 @@
 #include "server/compute/plan_cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/compute/compile_plan.h"
 
 namespace tconv::server {
 namespace {
+
+// Plans that are compiled before anybody asks. Each takes its time and memory; those
+// for shapes that come rarely wait until they come.
+constexpr size_t kMostPlansAhead = 16;
 
 // A problem multiplies each weight with as many inputs as it has positions. While
 // one weight comes from memory a processor multiplies some tens of times.
@@ -50,6 +55,7 @@ StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& proble
   auto cached = std::make_shared<CachedPlan>();
   cached->problem = problem;
   cached->strategy = choice.strategy;
+  cached->pinned = pinned;
   cached->verdicts = std::move(choice.verdicts);
   cached->plan = std::move(plan);
   cached->gains_in_batches = GainsInBatches(*choice.strategy, problem);
@@ -61,6 +67,16 @@ StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& proble
 std::vector<std::shared_ptr<const CachedPlan>> PlanCache::PlansOf(const Weights& weights) const {
   return plans_.FindIf(
       [&](const Key& key) { return key.address == &weights && !key.weights.expired(); });
+}
+
+Status PlanCache::CompileLike(const Weights& previous, const std::shared_ptr<const Weights>& next) {
+  auto plans = PlansOf(previous);
+  plans.resize(std::min(plans.size(), kMostPlansAhead));
+  // The most recently used last: so they are for `next`, too.
+  for (auto plan = plans.rbegin(); plan != plans.rend(); ++plan) {
+    TCONV_RETURN_IF_ERROR(GetOrCompile((*plan)->problem, next, (*plan)->pinned).status());
+  }
+  return OkStatus();
 }
 
 void PlanCache::Drop(const Weights& weights) {

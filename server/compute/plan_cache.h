@@ -37,6 +37,7 @@ class LeastTime {
 struct CachedPlan {
   DeconvProblem problem;
   const Strategy* strategy = nullptr;  // that computes; the planner's
+  const Strategy* pinned = nullptr;    // that was asked for; null: the planner chose
   std::vector<StrategyVerdict> verdicts;
   std::shared_ptr<const ForwardPlan> plan;
   // Whether a batch of several such problems takes less time than they take one by
@@ -77,6 +78,11 @@ class PlanCache {
 
   // The cached plans of `weights`, most recently used first.
   std::vector<std::shared_ptr<const CachedPlan>> PlansOf(const Weights& weights) const;
+
+  // Compiles for `next` what is compiled for `previous`, as far as it has been used
+  // lately, so that weights of the same shapes can take over without a delay. The
+  // first error ends it.
+  Status CompileLike(const Weights& previous, const std::shared_ptr<const Weights>& next);
 
   // Forgets the plans of weights that are no longer served. Those in use live
   // on until their last user is done.

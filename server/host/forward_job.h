@@ -65,6 +65,8 @@ struct ForwardJob {
   std::string layer;
   TensorSource* input;
   bool compute_losses;
+  // UNAVAILABLE, worth another try, when the layer is served at an older version.
+  int64_t min_version = 0;
   // Apart from the input. Absent: the host allocates the output.
   std::optional<OutputRoom> room = {};
 

@@ -27,6 +27,7 @@ struct StreamedForward {
   DType dtype = DType::kFloat32;
   Shape shape;
   bool compute_losses = false;
+  int64_t min_version = 0;  // as in ForwardJob
 };
 
 // Takes the input, computes it slab by slab and gives the output, both in stream

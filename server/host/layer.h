@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/base/status.h"
 #include "server/layer/layer_config.h"
 #include "server/store/layer_store.h"
 
@@ -19,48 +20,105 @@ struct LayerSnapshot {
   bool is_built() const { return weights_version > 0; }
 };
 
-// A name, its configuration and its current snapshot. Thread-safe.
+inline LayerSnapshot SnapshotOf(const LayerRecord& record) {
+  return {record.in_channels, record.weights_version};
+}
+
+inline LayerSnapshot SnapshotOf(const Weights& weights) {
+  return {weights.in_channels(), weights.version};
+}
+
+// A layer of the store, its configuration and its current snapshot. Thread-safe.
 //
-// Changes of one layer are made one after the other, by whoever holds
-// change_mutex() from reading the snapshot they are based on until the next is
-// stored and published. Readers take the snapshot and wait for nobody.
+// The snapshot is what is served. The store may have a newer state: others wrote
+// it, and its weights are being loaded. Neither ever goes back.
+//
+// Changes that this process makes to one layer are made one after the other, by
+// whoever holds change_mutex() from reading the state they are based on until the
+// next is stored and published. Readers take the snapshot and wait for nobody.
 class Layer {
  public:
-  Layer(LayerKey key, LayerConfig config, LayerSnapshot snapshot)
-      : key_(std::move(key)), config_(std::move(config)), snapshot_(snapshot) {}
+  explicit Layer(LayerRecord record)
+      : key_(record.key()),
+        config_(std::move(record.config)),
+        snapshot_(SnapshotOf(record)),
+        newest_(snapshot_) {}
 
   const LayerKey& key() const { return key_; }
   int64_t id() const { return key_.id; }
   const std::string& name() const { return key_.name; }
   const LayerConfig& config() const { return config_; }
 
-  LayerSnapshot snapshot() const {
-    MutexLock lock(snapshot_mutex_);
-    return snapshot_;
-  }
-
   Mutex& change_mutex() TCONV_THREAD_ANNOTATION(lock_returned(change_mutex_)) {
     return change_mutex_;
   }
 
-  void Publish(LayerSnapshot snapshot) TCONV_REQUIRES(change_mutex_) {
-    MutexLock lock(snapshot_mutex_);
-    snapshot_ = snapshot;
+  LayerSnapshot snapshot() const {
+    MutexLock lock(state_mutex_);
+    return snapshot_;
+  }
+  // What the store is known to have.
+  LayerSnapshot newest() const {
+    MutexLock lock(state_mutex_);
+    return newest_;
+  }
+  // Whether that is more than is served. Not true of a layer that was deleted.
+  bool IsBehind() const {
+    MutexLock lock(state_mutex_);
+    return !is_deleted_ && IsNewer(newest_, snapshot_);
   }
 
-  // A layer that was deleted takes no more changes.
-  void MarkDeleted() TCONV_REQUIRES(change_mutex_) { is_deleted_ = true; }
-  bool is_deleted() const TCONV_REQUIRES(change_mutex_) { return is_deleted_; }
+  // The store has this state.
+  void Learn(LayerSnapshot state) {
+    MutexLock lock(state_mutex_);
+    if (IsNewer(state, newest_)) newest_ = state;
+  }
+  // From now on this state, which the store has, is served. False when it is not
+  // newer than the one that is.
+  bool Publish(LayerSnapshot state) {
+    MutexLock lock(state_mutex_);
+    if (!IsNewer(state, snapshot_)) return false;
+    snapshot_ = state;
+    if (IsNewer(state, newest_)) newest_ = state;
+    return true;
+  }
+
+  // Why the layer cannot be served as the store has it; OK while it can. The setter
+  // tells whether that is news.
+  Status trouble() const {
+    MutexLock lock(state_mutex_);
+    return trouble_;
+  }
+  bool SetTrouble(const Status& trouble) {
+    MutexLock lock(state_mutex_);
+    return std::exchange(trouble_, trouble).code() != trouble.code();
+  }
+
+  // It is no longer in the store.
+  void MarkDeleted() {
+    MutexLock lock(state_mutex_);
+    is_deleted_ = true;
+  }
+  bool is_deleted() const {
+    MutexLock lock(state_mutex_);
+    return is_deleted_;
+  }
 
  private:
+  static bool IsNewer(const LayerSnapshot& left, const LayerSnapshot& right) {
+    return left.weights_version > right.weights_version;
+  }
+
   const LayerKey key_;
   const LayerConfig config_;
 
   Mutex change_mutex_;
-  bool is_deleted_ TCONV_GUARDED_BY(change_mutex_) = false;
 
-  mutable Mutex snapshot_mutex_;
-  LayerSnapshot snapshot_ TCONV_GUARDED_BY(snapshot_mutex_);
+  mutable Mutex state_mutex_;
+  LayerSnapshot snapshot_ TCONV_GUARDED_BY(state_mutex_);
+  LayerSnapshot newest_ TCONV_GUARDED_BY(state_mutex_);
+  Status trouble_ TCONV_GUARDED_BY(state_mutex_);
+  bool is_deleted_ TCONV_GUARDED_BY(state_mutex_) = false;
 };
 
 }  // namespace tconv::server

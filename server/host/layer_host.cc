@@ -1,7 +1,5 @@
 #include "server/host/layer_host.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -12,6 +10,10 @@ namespace tconv::server {
 namespace {
 
 constexpr size_t kMaxNameBytes = 255;
+// Generated names that others may have taken, until Create() gives up.
+constexpr int kMostNamesTried = 100;
+// Weights that are about to be stored get the version then.
+constexpr int64_t kVersionOfTheStore = 0;
 
 Status CheckName(const std::string& name) {
   if (name.size() > kMaxNameBytes) {
@@ -29,21 +31,18 @@ Status CheckName(const std::string& name) {
   return OkStatus();
 }
 
-Status NotBuilt(const std::string& name) {
-  return MakeError(StatusCode::kFailedPrecondition,
-                   "layer \"{}\" has no weights yet: call Build with the shape of its inputs, or "
-                   "give input_shape or weights to Create",
-                   name);
+// Whether weights may be replaced. Versions only grow: one that the layer has not
+// reached here may be in the store, which compares it, too.
+Status CheckVersion(const Layer& layer, std::optional<int64_t> if_version) {
+  const int64_t version = layer.newest().weights_version;
+  if (if_version.has_value() && *if_version < version) {
+    return VersionMoved(layer.name(), *if_version, version);
+  }
+  return OkStatus();
 }
 
-// Whether weights may be replaced.
-Status CheckVersion(const std::string& name, const LayerSnapshot& snapshot,
-                    std::optional<int64_t> if_version) {
-  if (if_version.has_value() && *if_version != snapshot.weights_version) {
-    return MakeError(StatusCode::kAborted, "weights of layer \"{}\" are at version {}, not {}",
-                     name, snapshot.weights_version, *if_version);
-  }
-  return snapshot.is_built() ? OkStatus() : NotBuilt(name);
+Status BuiltAlready(const std::string& name) {
+  return MakeError(StatusCode::kFailedPrecondition, "layer \"{}\" is built already", name);
 }
 
 // Refuses weights over the limit before anything is allocated for them.
@@ -101,142 +100,116 @@ Status CheckOutputBytes(const ForwardJob& job, const DeconvProblem& problem, int
 
 }  // namespace
 
-LayerHost::LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits)
-    : store_(store),
+LayerHost::LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans,
+                     const HostLimits& limits)
+    : catalog_(std::move(catalog)),
       plans_(plans),
       limits_(limits),
-      memory_(BlockPool::Make(limits.max_idle_tensor_bytes)),
-      loaded_(store, limits.max_loaded_weight_bytes,
-              [&plans](const Weights& weights) { plans.Drop(weights); }) {}
+      memory_(BlockPool::Make(limits.max_idle_tensor_bytes)) {}
 
 StatusOr<std::unique_ptr<LayerHost>> LayerHost::Open(LayerStore& store, PlanCache& plans,
                                                      const HostLimits& limits) {
-  auto host = std::unique_ptr<LayerHost>(new LayerHost(store, plans, limits));
-  TCONV_ASSIGN_OR_RETURN(LayerIndex index, store.ReadIndex());
-  for (DamagedLayer& damaged : index.damaged) {
-    spdlog::error("{}", MessageOf(damaged.error));
-    host->registry_.InsertDamaged(damaged.name, std::move(damaged.error));
-  }
-  for (LayerRecord& record : index.layers) {
-    host->registry_.Insert(
-        std::make_shared<Layer>(record.key(), std::move(record.config),
-                                LayerSnapshot{record.in_channels, record.weights_version}));
-  }
-  return host;
+  TCONV_ASSIGN_OR_RETURN(auto catalog,
+                         LayerCatalog::Open(store, plans, limits.max_loaded_weight_bytes));
+  return std::unique_ptr<LayerHost>(new LayerHost(std::move(catalog), plans, limits));
 }
 
 StatusOr<LayerInfo> LayerHost::Create(LayerDraft draft) {
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> weights,
                          FirstWeights(draft, limits_.max_layer_bytes));
-  std::string name = draft.name.empty() ? draft.config.name : draft.name;
+  const std::string name = draft.name.empty() ? draft.config.name : draft.name;
   TCONV_RETURN_IF_ERROR(CheckName(name));
 
-  MutexLock lock(names_mutex_);
-  if (registry_.size() >= limits_.max_layers) {
+  MutexLock lock(create_mutex_);
+  if (catalog_->size() >= limits_.max_layers) {
     return MakeError(StatusCode::kResourceExhausted, "the server holds its limit of {} layers",
                      limits_.max_layers);
   }
-  if (name.empty()) name = registry_.GenerateName(SnakeCaseClassName(draft.config.spatial_rank));
-  if (draft.config.name.empty()) draft.config.name = name;
-
-  const LayerSnapshot snapshot = weights == nullptr
-                                     ? LayerSnapshot{}
-                                     : LayerSnapshot{weights->in_channels(), weights->version};
-  const LayerRecord record{.name = name,
-                           .config = draft.config,
-                           .in_channels = snapshot.in_channels,
-                           .weights_version = snapshot.weights_version};
-  TCONV_ASSIGN_OR_RETURN(const int64_t id, store_.Create(record, weights.get()));
-  auto layer = std::make_shared<Layer>(LayerKey{name, id}, std::move(draft.config), snapshot);
-  if (weights != nullptr) loaded_.Put(*layer, std::move(weights));
-  registry_.Insert(layer);
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer,
+                         name.empty() ? CreateUnderFreeName(draft.config, weights)
+                                      : CreateNamed(name, draft.config, weights));
   return Describe(*layer);
+}
+
+StatusOr<std::shared_ptr<Layer>> LayerHost::CreateNamed(
+    const std::string& name, LayerConfig config, const std::shared_ptr<const Weights>& weights) {
+  if (config.name.empty()) config.name = name;
+  const LayerSnapshot state = weights == nullptr ? LayerSnapshot() : SnapshotOf(*weights);
+  return catalog_->Create({.name = name,
+                           .config = std::move(config),
+                           .in_channels = state.in_channels,
+                           .weights_version = state.weights_version},
+                          weights);
+}
+
+StatusOr<std::shared_ptr<Layer>> LayerHost::CreateUnderFreeName(
+    const LayerConfig& config, const std::shared_ptr<const Weights>& weights) {
+  const std::string stem = SnakeCaseClassName(config.spatial_rank);
+  for (int attempt = 1;; ++attempt) {
+    auto layer = CreateNamed(catalog_->GenerateName(stem), config, weights);
+    // Other servers generate the same names.
+    const bool is_taken = layer.status().code() == StatusCode::kAlreadyExists;
+    if (!is_taken || attempt == kMostNamesTried) return layer;
+  }
 }
 
 StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
                                      std::span<const int64_t> input_shape) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
   TCONV_ASSIGN_OR_RETURN(const int64_t in_channels, InputChannels(layer->config(), input_shape));
   TCONV_RETURN_IF_ERROR(CheckWeightBytes(layer->config(), in_channels, limits_.max_layer_bytes));
 
   MutexLock lock(layer->change_mutex());
-  if (layer->is_deleted()) return LayerNotFound(name);
-  if (layer->snapshot().is_built()) {
-    return MakeError(StatusCode::kFailedPrecondition, "layer \"{}\" is built already", name);
-  }
+  if (layer->newest().is_built()) return BuiltAlready(name);
   TCONV_ASSIGN_OR_RETURN(Weights weights, InitializeWeights(layer->config(), in_channels));
-  TCONV_RETURN_IF_ERROR(Advance(*layer, std::move(weights)));
+  const auto version =
+      catalog_->Advance(*layer, std::make_shared<Weights>(std::move(weights)), /*if_version=*/0);
+  if (version.status().code() == StatusCode::kAborted) return BuiltAlready(name);
+  if (!version.ok()) return version.status();
   return Describe(*layer);
 }
 
 template <typename Make>
 StatusOr<int64_t> LayerHost::ReplaceWeights(const std::string& name,
                                             std::optional<int64_t> if_version, Make make) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->FindBuilt(name));
 
   MutexLock lock(layer->change_mutex());
-  if (layer->is_deleted()) return LayerNotFound(name);
-  const LayerSnapshot snapshot = layer->snapshot();
-  TCONV_RETURN_IF_ERROR(CheckVersion(name, snapshot, if_version));
-  StatusOr<Weights> next = make(*layer, snapshot.weights_version + 1);
+  TCONV_RETURN_IF_ERROR(CheckVersion(*layer, if_version));
+  StatusOr<Weights> next = make(*layer);
   if (!next.ok()) return InField("weights", next.status());
-  TCONV_RETURN_IF_ERROR(Advance(*layer, *std::move(next)));
-  return snapshot.weights_version + 1;
+  return catalog_->Advance(*layer, std::make_shared<Weights>(*std::move(next)), if_version);
 }
 
 StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsSource& source,
                                         std::optional<int64_t> if_version) {
-  return ReplaceWeights(name, if_version, [&](const Layer& layer, int64_t version) {
-    return MakeWeights(layer.config(), layer.snapshot().in_channels, source, version);
+  return ReplaceWeights(name, if_version, [&](const Layer& layer) {
+    return MakeWeights(layer.config(), layer.newest().in_channels, source, kVersionOfTheStore);
   });
 }
 
 StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, Tensor kernel,
                                         std::optional<Tensor> bias,
                                         std::optional<int64_t> if_version) {
-  return ReplaceWeights(name, if_version, [&](const Layer& layer, int64_t version) {
-    return AdoptWeights(layer.config(), layer.snapshot().in_channels, std::move(kernel),
-                        std::move(bias), version);
+  return ReplaceWeights(name, if_version, [&](const Layer& layer) {
+    return AdoptWeights(layer.config(), layer.newest().in_channels, std::move(kernel),
+                        std::move(bias), kVersionOfTheStore);
   });
 }
 
 Status LayerHost::CheckNewWeights(const std::string& name, const Shape& kernel,
                                   const std::optional<Shape>& bias,
-                                  std::optional<int64_t> if_version) const {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
-  const LayerSnapshot snapshot = layer->snapshot();
-  TCONV_RETURN_IF_ERROR(CheckVersion(name, snapshot, if_version));
-  TCONV_RETURN_IF_ERROR(
-      CheckWeightBytes(layer->config(), snapshot.in_channels, limits_.max_layer_bytes));
-  return CheckWeightShapes(layer->config(), snapshot.in_channels, kernel, bias);
-}
-
-Status LayerHost::Advance(Layer& layer, Weights weights) {
-  const auto shared = std::make_shared<const Weights>(std::move(weights));
-  const LayerSnapshot next{shared->in_channels(), shared->version};
-  TCONV_RETURN_IF_ERROR(store_.PutWeights(layer.key(), *shared, layer.snapshot().weights_version));
-  loaded_.Put(layer, shared);
-  layer.Publish(next);
-  loaded_.ForgetAllBut(layer, next.weights_version);
-  return OkStatus();
-}
-
-StatusOr<std::shared_ptr<const Weights>> LayerHost::CurrentWeights(Layer& layer) {
-  while (true) {
-    const LayerSnapshot snapshot = layer.snapshot();
-    if (!snapshot.is_built()) return NotBuilt(layer.name());
-    auto weights = loaded_.Get(layer, snapshot.weights_version);
-    if (weights.status().code() != StatusCode::kAborted) return weights;
-    // The layer moved on before its weights were read. A deleted one does not
-    // move any more.
-    if (layer.snapshot().weights_version == snapshot.weights_version)
-      return LayerNotFound(layer.name());
-  }
+                                  std::optional<int64_t> if_version) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->FindBuilt(name));
+  TCONV_RETURN_IF_ERROR(CheckVersion(*layer, if_version));
+  const int64_t in_channels = layer->newest().in_channels;
+  TCONV_RETURN_IF_ERROR(CheckWeightBytes(layer->config(), in_channels, limits_.max_layer_bytes));
+  return CheckWeightShapes(layer->config(), in_channels, kernel, bias);
 }
 
 StatusOr<std::shared_ptr<const Weights>> LayerHost::GetWeights(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
-  return CurrentWeights(*layer);
+  TCONV_ASSIGN_OR_RETURN(LayerCatalog::Served served, catalog_->FindServed(name));
+  return std::move(served.weights);
 }
 
 void LayerHost::Forward(ForwardJob& job) {
@@ -245,15 +218,15 @@ void LayerHost::Forward(ForwardJob& job) {
 }
 
 void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
-  const auto layer = registry_.Find(jobs.front()->layer);
-  const auto weights = layer.ok() ? CurrentWeights(**layer) : layer.status();
-  if (!weights.ok()) {
-    for (ForwardJob* job : jobs) job->result = weights.status();
+  const auto served = catalog_->FindServed(jobs.front()->layer);
+  if (!served.ok()) {
+    for (ForwardJob* job : jobs) job->result = served.status();
     return;
   }
+  const auto& [layer, weights] = *served;
   std::vector<ReadyForward> ready;
   for (ForwardJob* job : jobs) {
-    auto prepared = Prepare((*layer)->config(), *weights, *job);
+    auto prepared = Prepare(*layer, weights, *job);
     if (prepared.ok()) {
       ready.push_back(*std::move(prepared));
     } else {
@@ -261,18 +234,19 @@ void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
     }
   }
   for (const ForwardBatch batch : FormBatches(ready, limits_.max_output_bytes)) {
-    Compute((*layer)->config(), *weights, batch);
+    Compute(layer->config(), weights, batch);
   }
 }
 
-StatusOr<ReadyForward> LayerHost::Prepare(const LayerConfig& config,
+StatusOr<ReadyForward> LayerHost::Prepare(const Layer& layer,
                                           const std::shared_ptr<const Weights>& weights,
                                           ForwardJob& job) {
+  if (weights->version < job.min_version) return VersionNotServed(layer, job.min_version);
   const auto begin = std::chrono::steady_clock::now();
   ReadyForward ready;
   ready.job = &job;
-  TCONV_ASSIGN_OR_RETURN(ready.problem,
-                         MakeDeconvProblem(config, weights->in_channels(), job.input->shape()));
+  TCONV_ASSIGN_OR_RETURN(
+      ready.problem, MakeDeconvProblem(layer.config(), weights->in_channels(), job.input->shape()));
   TCONV_RETURN_IF_ERROR(CheckOutputBytes(job, ready.problem, limits_.max_output_bytes));
   if (ready.problem.dst_shape().num_elements() > 0) {
     ready.computation = std::make_shared<const SlabComputation>(plans_, *memory_, ready.problem,
@@ -306,12 +280,11 @@ void LayerHost::Compute(const LayerConfig& config, const std::shared_ptr<const W
 }
 
 StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const StreamedForward& forward) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(forward.layer));
-  const LayerSnapshot snapshot = layer->snapshot();
-  if (!snapshot.is_built()) return NotBuilt(forward.layer);
+  TCONV_ASSIGN_OR_RETURN(const LayerCatalog::Served served, catalog_->FindServed(forward.layer));
+  const auto& [layer, weights] = served;
+  if (weights->version < forward.min_version) return VersionNotServed(*layer, forward.min_version);
   TCONV_ASSIGN_OR_RETURN(const DeconvProblem problem,
-                         MakeDeconvProblem(layer->config(), snapshot.in_channels, forward.shape));
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, CurrentWeights(*layer));
+                         MakeDeconvProblem(layer->config(), weights->in_channels(), forward.shape));
   auto session = std::make_unique<ForwardSession>(
       layer->config(), weights,
       SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes), forward.dtype,
@@ -326,19 +299,18 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
 }
 
 ForwardOutlook LayerHost::OutlookOf(const std::string& name, const Shape& input_shape) const {
-  const auto layer = registry_.Find(name);
-  if (!layer.ok()) return {};
-  const auto weights = loaded_.Peek(**layer, (*layer)->snapshot().weights_version);
-  if (weights == nullptr) return {};
-  const auto problem = MakeDeconvProblem((*layer)->config(), weights->in_channels(), input_shape);
+  const auto served = catalog_->Peek(name);
+  if (!served.has_value()) return {};
+  const auto& [layer, weights] = *served;
+  const auto problem = MakeDeconvProblem(layer->config(), weights->in_channels(), input_shape);
   const auto plan = problem.ok() ? plans_.Find(*problem, weights) : nullptr;
   return plan == nullptr ? ForwardOutlook()
                          : ForwardOutlook{plan->least_time.value(), plan->gains_in_batches};
 }
 
 StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,
-                                                     std::span<const int64_t> input_shape) const {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+                                                     std::span<const int64_t> input_shape) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
   return tconv::server::ComputeOutputShape(layer->config(), input_shape);
 }
 
@@ -351,23 +323,23 @@ LayerInfo LayerHost::Describe(const Layer& layer) const {
   info.parameter_count =
       snapshot.is_built() ? ParameterCount(layer.config(), snapshot.in_channels) : 0;
   info.weights_version = snapshot.weights_version;
-  for (const auto& weights : loaded_.Find(layer)) info.weight_bytes_held += weights->size_bytes();
+  const auto weights = catalog_->LoadedWeightsOf(layer);
+  if (weights != nullptr) info.weight_bytes_held = weights->size_bytes();
   return info;
 }
 
-StatusOr<LayerInfo> LayerHost::Get(const std::string& name) const {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+StatusOr<LayerInfo> LayerHost::Get(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
   LayerInfo info = Describe(*layer);
-  for (const auto& weights : loaded_.Find(*layer)) {
-    for (auto& plan : plans_.PlansOf(*weights)) info.plans.push_back(std::move(plan));
-  }
+  const auto weights = catalog_->LoadedWeightsOf(*layer);
+  if (weights != nullptr) info.plans = plans_.PlansOf(*weights);
   return info;
 }
 
 LayerPage LayerHost::List(const std::string& after, size_t limit) const {
   LayerPage page;
   // One more than asked for tells whether there is a next page.
-  for (const auto& layer : registry_.After(after, limit + 1)) {
+  for (const auto& layer : catalog_->After(after, limit + 1)) {
     if (page.layers.size() == limit) {
       page.next = page.layers.back().name;
       break;
@@ -377,21 +349,6 @@ LayerPage LayerHost::List(const std::string& after, size_t limit) const {
   return page;
 }
 
-Status LayerHost::Delete(const std::string& name) {
-  MutexLock names_lock(names_mutex_);
-  const auto layer = registry_.Find(name);
-  if (layer.ok()) {
-    MutexLock lock((*layer)->change_mutex());
-    TCONV_RETURN_IF_ERROR(store_.Delete(name));
-    (*layer)->MarkDeleted();
-  } else if (layer.status().code() == StatusCode::kDataLoss) {
-    TCONV_RETURN_IF_ERROR(store_.Delete(name));
-  } else {
-    return layer.status();
-  }
-  registry_.Erase(name);
-  if (layer.ok()) loaded_.ForgetAllBut(**layer, 0);
-  return OkStatus();
-}
+Status LayerHost::Delete(const std::string& name) { return catalog_->Delete(name); }
 
 }  // namespace tconv::server

@@ -12,12 +12,14 @@
 #include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/compute/plan_cache.h"
+#include "server/host/admission_queue.h"
 #include "server/host/forward_batch.h"
 #include "server/host/forward_job.h"
 #include "server/host/forward_session.h"
+#include "server/host/health_source.h"
 #include "server/host/layer.h"
-#include "server/host/layer_registry.h"
-#include "server/host/loaded_weights.h"
+#include "server/host/layer_catalog.h"
+#include "server/host/queued_call.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
 #include "server/layer/slabs.h"
@@ -68,12 +70,12 @@ struct LayerPage {
   std::string next;               // the `after` of the next page; empty on the last
 };
 
-// Live layers over a store. The store is written first, then memory changes;
-// an error leaves both as they were. Thread-safe: calls on different layers do
-// not wait for each other, and Forward waits for a change of weights only when
-// the weights it needs have to be read from the store.
+// What can be done with the layers of a store, which other servers may change, too.
+// Thread-safe: calls on different layers do not wait for each other, and Forward
+// waits for no change of weights.
 //
-// Errors are those that tconv/v1/transposed_conv.proto states for the RPC of
+// While the store is away what is loaded is served; all else is UNAVAILABLE. Other
+// errors are those that tconv/v1/transposed_conv.proto states for the RPC of
 // the same name, with paths of the request's fields.
 class LayerHost {
  public:
@@ -91,7 +93,7 @@ class LayerHost {
   // What SetWeights() would say to weights of these shapes, before they are there.
   // RESOURCE_EXHAUSTED beyond max_layer_bytes.
   Status CheckNewWeights(const std::string& name, const Shape& kernel,
-                         const std::optional<Shape>& bias, std::optional<int64_t> if_version) const;
+                         const std::optional<Shape>& bias, std::optional<int64_t> if_version);
   // Takes the tensors instead of copying them, as far as their type allows.
   StatusOr<int64_t> SetWeights(const std::string& name, Tensor kernel, std::optional<Tensor> bias,
                                std::optional<int64_t> if_version);
@@ -105,41 +107,51 @@ class LayerHost {
   // Begins a Forward whose input and output are streamed; they may be larger than
   // those of a Forward. RESOURCE_EXHAUSTED beyond max_stream_bytes.
   StatusOr<std::unique_ptr<ForwardSession>> StreamForward(const StreamedForward& forward);
-  // What is known of such a Forward before it runs. Cheap.
+  // Submits `call`, a Forward, to `queue` once `version` of the layer is served;
+  // drops it with UNAVAILABLE, worth another try, when that takes until shortly
+  // before its deadline, or ten seconds. A layer that is not known here is left to
+  // the call to find. Does not wait.
+  void SubmitWithVersion(const std::string& name, int64_t version, QueuedCall& call,
+                         AdmissionQueue& queue) {
+    catalog_->AwaitVersion(name, version, call, queue);
+  }
+  // Drops such a call, for nobody waits for its answer any more. False when it has
+  // been submitted.
+  bool AbandonWaiter(QueuedCall& call) { return catalog_->AbandonWaiter(call); }
+  // What is known of a Forward before it runs. Cheap.
   ForwardOutlook OutlookOf(const std::string& name, const Shape& input_shape) const;
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
-                                            std::span<const int64_t> input_shape) const;
-  StatusOr<LayerInfo> Get(const std::string& name) const;
+                                            std::span<const int64_t> input_shape);
+  StatusOr<LayerInfo> Get(const std::string& name);
   // Layers whose names come after `after`, at most `limit` (> 0) of them.
   LayerPage List(const std::string& after, size_t limit) const;
   Status Delete(const std::string& name);
 
- private:
-  LayerHost(LayerStore& store, PlanCache& plans, const HostLimits& limits);
+  HealthSource& health() { return *catalog_; }
 
-  StatusOr<ReadyForward> Prepare(const LayerConfig& config,
-                                 const std::shared_ptr<const Weights>& weights, ForwardJob& job);
+ private:
+  LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans, const HostLimits& limits);
+
+  StatusOr<std::shared_ptr<Layer>> CreateNamed(const std::string& name, LayerConfig config,
+                                               const std::shared_ptr<const Weights>& weights);
+  StatusOr<std::shared_ptr<Layer>> CreateUnderFreeName(
+      const LayerConfig& config, const std::shared_ptr<const Weights>& weights);
+  StatusOr<ReadyForward> Prepare(const Layer& layer, const std::shared_ptr<const Weights>& weights,
+                                 ForwardJob& job);
   void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
                ForwardBatch batch);
-  // Makes and stores the next version of the weights by make(layer, version).
+  // Stores make(layer) as the next version of the weights.
   template <typename Make>
   StatusOr<int64_t> ReplaceWeights(const std::string& name, std::optional<int64_t> if_version,
                                    Make make);
-  // The weights of the current snapshot. FAILED_PRECONDITION: not built.
-  StatusOr<std::shared_ptr<const Weights>> CurrentWeights(Layer& layer);
-  // Stores weights as the next version of `layer` and publishes them.
-  Status Advance(Layer& layer, Weights weights) TCONV_REQUIRES(layer.change_mutex());
   LayerInfo Describe(const Layer& layer) const;
 
-  LayerStore& store_;
+  const std::unique_ptr<LayerCatalog> catalog_;
   PlanCache& plans_;
   const HostLimits limits_;
   const std::shared_ptr<BlockPool> memory_;  // of inputs and outputs
-  LayerRegistry registry_;
-  LoadedWeights loaded_;
-  // Held while the set of names changes, in the store and in the registry; taken
-  // before the mutex of a layer.
-  Mutex names_mutex_;
+  // Held from counting the layers until there is another one.
+  Mutex create_mutex_;
 };
 
 }  // namespace tconv::server

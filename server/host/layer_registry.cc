@@ -1,5 +1,6 @@
 #include "server/host/layer_registry.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/store/store_errors.h"
@@ -8,38 +9,80 @@ namespace tconv::server {
 
 StatusOr<std::shared_ptr<Layer>> LayerRegistry::Find(const std::string& name) const {
   MutexLock lock(mutex_);
-  if (const auto it = layers_.find(name); it != layers_.end()) return it->second;
-  if (const auto it = damaged_.find(name); it != damaged_.end()) return it->second;
-  return LayerNotFound(name);
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return LayerNotFound(name);
+  if (found->second.layer == nullptr) return found->second.damage;
+  return found->second.layer;
 }
 
-void LayerRegistry::Insert(std::shared_ptr<Layer> layer) {
+StatusOr<int64_t> LayerRegistry::IdOf(const std::string& name) const {
   MutexLock lock(mutex_);
-  layers_.insert_or_assign(layer->name(), layer);
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return LayerNotFound(name);
+  return found->second.id;
 }
 
-void LayerRegistry::InsertDamaged(const std::string& name, Status error) {
-  MutexLock lock(mutex_);
-  damaged_.insert_or_assign(name, std::move(error));
+bool LayerRegistry::IsNews(const std::string& name, int64_t id) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? id > revision_ : id > found->second.id;
 }
 
-void LayerRegistry::Erase(const std::string& name) {
+Registered LayerRegistry::Add(LayerRecord record) {
   MutexLock lock(mutex_);
-  layers_.erase(name);
-  damaged_.erase(name);
+  if (IsNews(record.name, record.id)) {
+    auto layer = std::make_shared<Layer>(std::move(record));
+    Entry& entry = entries_[layer->name()];
+    return {layer, std::exchange(entry, Entry{layer->id(), layer, OkStatus()}).layer};
+  }
+  const auto found = entries_.find(record.name);
+  const bool is_known = found != entries_.end() && found->second.id == record.id;
+  return {is_known ? found->second.layer : nullptr, nullptr};
+}
+
+Registered LayerRegistry::AddDamaged(const DamagedLayer& damaged) {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(damaged.name);
+  const bool is_known = found != entries_.end() && found->second.id == damaged.id;
+  if (!is_known && !IsNews(damaged.name, damaged.id)) return {};
+  Entry& entry = entries_[damaged.name];
+  return {nullptr, std::exchange(entry, Entry{damaged.id, nullptr, damaged.error}).layer};
+}
+
+std::shared_ptr<Layer> LayerRegistry::Erase(const LayerKey& key) {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(key.name);
+  if (found == entries_.end() || found->second.id != key.id) return nullptr;
+  std::shared_ptr<Layer> erased = std::move(found->second.layer);
+  entries_.erase(found);
+  return erased;
+}
+
+std::vector<std::shared_ptr<Layer>> LayerRegistry::CatchUp(
+    int64_t revision, const std::optional<std::vector<int64_t>>& living) {
+  std::vector<std::shared_ptr<Layer>> erased;
+  MutexLock lock(mutex_);
+  revision_ = revision;
+  if (!living.has_value()) return erased;
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const int64_t id = entry->second.id;
+    const bool lives = id > revision || std::ranges::binary_search(*living, id);
+    if (!lives && entry->second.layer != nullptr) erased.push_back(entry->second.layer);
+    entry = lives ? std::next(entry) : entries_.erase(entry);
+  }
+  return erased;
 }
 
 int64_t LayerRegistry::size() const {
   MutexLock lock(mutex_);
-  return static_cast<int64_t>(layers_.size());
+  return static_cast<int64_t>(entries_.size());
 }
 
 std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after,
                                                          size_t limit) const {
   MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Layer>> page;
-  for (auto it = layers_.upper_bound(after); it != layers_.end() && page.size() < limit; ++it) {
-    page.push_back(it->second);
+  for (auto it = entries_.upper_bound(after); it != entries_.end() && page.size() < limit; ++it) {
+    if (it->second.layer != nullptr) page.push_back(it->second.layer);
   }
   return page;
 }
@@ -50,7 +93,7 @@ std::string LayerRegistry::GenerateName(const std::string& stem) {
   while (true) {
     const int64_t number = next++;
     std::string name = number == 0 ? stem : stem + "_" + std::to_string(number);
-    if (!layers_.contains(name) && !damaged_.contains(name)) return name;
+    if (!entries_.contains(name)) return name;
   }
 }
 

@@ -41,7 +41,8 @@ class QueuedCall {
   // `companions` are further calls that are taken along: each CanRunWith() this
   // one, and gets neither Run nor Drop of its own.
   virtual void Run(std::span<QueuedCall* const> companions) = 0;
-  // It does not get its turn: DEADLINE_EXCEEDED or CANCELLED.
+  // It does not get its turn: DEADLINE_EXCEEDED, CANCELLED, or that what it waited
+  // for does not come.
   virtual void Drop(const Status& why) = 0;
 };
 

@@ -19,6 +19,7 @@ constexpr int kOutputDataPath[] = {v1::ForwardResponse::kOutputFieldNumber,
 
 Status ForwardCall::Accept() {
   observer().set_layer(request_.name());
+  TCONV_RETURN_IF_ERROR(CheckMinVersion(request_.min_version()));
   if (!request_.has_input()) return InvalidField("input", "expected a tensor, got none");
   auto input = SourceOf(request_.input(), kInputPath, payloads(), memory_);
   if (!input.ok()) return InField("input", input.status());
@@ -30,6 +31,15 @@ Status ForwardCall::Accept() {
   }
   outlook_ = host_.OutlookOf(request_.name(), input_->shape());
   return OkStatus();
+}
+
+void ForwardCall::AskForTurn() {
+  if (request_.min_version() == 0) return UnaryCall::AskForTurn();
+  host_.SubmitWithVersion(request_.name(), request_.min_version(), *this, queue());
+}
+
+void ForwardCall::GiveUpTurn() {
+  if (!host_.AbandonWaiter(*this)) UnaryCall::GiveUpTurn();
 }
 
 bool ForwardCall::CanRunWith(const QueuedCall& other) const {
@@ -55,6 +65,7 @@ void ForwardCall::Serve(std::span<QueuedCall* const> companions) {
   for (ForwardCall* call : calls) {
     const v1::ForwardRequest& request = call->request_;
     job_list.push_back(&jobs.emplace_back(request.name(), *call->input_, request.compute_losses()));
+    jobs.back().min_version = request.min_version();
     jobs.back().room = call->room_;
   }
   try {

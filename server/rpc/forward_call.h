@@ -33,6 +33,8 @@ class ForwardCall final : public UnaryCall {
  private:
   google::protobuf::Message& request() override { return request_; }
   Status Accept() override;
+  void AskForTurn() override;
+  void GiveUpTurn() override;
   void Serve(std::span<QueuedCall* const> companions) override;
   void AnswerWith(const ForwardJob& job);
 

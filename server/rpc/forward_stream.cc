@@ -60,9 +60,21 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   Status TakeStart(v1::ForwardStreamRequest request) TCONV_REQUIRES(mutex_) {
     if (!request.has_start()) return InvalidField("start", "expected this part first");
     start_ = std::move(*request.mutable_start());
+    const Status valid = CheckMinVersion(start_.min_version());
+    if (!valid.ok()) return InField("start", valid);
     TCONV_RETURN_IF_ERROR(Enter(start_.name(), 0));
     AskForTurn();
     return OkStatus();
+  }
+
+  // The first turn waits for the version.
+  void Submit() override {
+    if (session_ != nullptr || start_.min_version() == 0) return StreamCall::Submit();
+    host_.SubmitWithVersion(start_.name(), start_.min_version(), *this, queue());
+  }
+
+  void Abandon() override {
+    if (!host_.AbandonWaiter(*this)) StreamCall::Abandon();
   }
 
   // Moves what was received to where it is computed. False when there is no place
@@ -85,7 +97,8 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
     const auto header = TypeFromProto(start_.input());
     if (!header.ok()) return InField("start.input", header.status());
     auto session =
-        host_.StreamForward({start_.name(), header->dtype, header->shape, start_.compute_losses()});
+        host_.StreamForward({start_.name(), header->dtype, header->shape, start_.compute_losses(),
+                             start_.min_version()});
     if (!session.ok()) return InField("start", session.status());
     TCONV_RETURN_IF_ERROR(
         Enlarge((*session)->buffer_bytes() + static_cast<int64_t>(kMostDataBytes)));

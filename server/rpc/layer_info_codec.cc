@@ -84,6 +84,11 @@ StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request) {
   return InvalidField("definition", "expected a config or keras_json, got neither");
 }
 
+Status CheckMinVersion(int64_t min_version) {
+  if (min_version >= 0) return OkStatus();
+  return InvalidField("min_version", "expected 0 or more, got {}", min_version);
+}
+
 v1::Layer ToProto(const LayerInfo& layer) {
   v1::Layer out;
   out.set_name(layer.name);

@@ -13,6 +13,9 @@ namespace tconv::server {
 // of the field.
 StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request);
 
+// INVALID_ARGUMENT about `min_version`.
+Status CheckMinVersion(int64_t min_version);
+
 v1::Layer ToProto(const LayerInfo& layer);
 v1::Loss ToProto(const Loss& loss);
 

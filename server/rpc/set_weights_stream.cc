@@ -57,7 +57,8 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
     const Status status =
         ok ? TakePart() : InvalidField("end", "expected this part, the stream ended without it");
     if (!status.ok()) return End(status);
-    is_input_ended_ ? AskForTurn() : StartRead(&received_);
+    const bool needs_turn = is_input_ended_ || !incoming_.has_value();
+    needs_turn ? AskForTurn() : StartRead(&received_);
   }
 
   Status TakePart() TCONV_REQUIRES(mutex_) {
@@ -65,7 +66,7 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
     v1::SetWeightsStreamRequest request;
     TCONV_ASSIGN_OR_RETURN(codec::ReceivedPayloads data,
                            codec::ReceivedPayloads::Parse(&received_, &request));
-    if (!incoming_.has_value()) return TakeStart(request);
+    if (!incoming_.has_value()) return TakeStart(std::move(request));
     switch (request.part_case()) {
       case v1::SetWeightsStreamRequest::kData:
         TCONV_RETURN_IF_ERROR(incoming_->Receive(std::move(data)));
@@ -79,26 +80,26 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
     }
   }
 
-  Status TakeStart(const v1::SetWeightsStreamRequest& request) TCONV_REQUIRES(mutex_) {
+  // The store may have to be asked for the layer: that takes a turn.
+  Status TakeStart(v1::SetWeightsStreamRequest request) TCONV_REQUIRES(mutex_) {
     if (!request.has_start()) return InvalidField("start", "expected this part first");
-    const Status status = Begin(request.start());
-    return InField("start", status);
+    start_ = std::move(*request.mutable_start());
+    return Enter(start_.name(), 0);
   }
 
   // Nothing is allocated before the weights are known to fit the layer.
-  Status Begin(const v1::SetWeightsStreamStart& start) TCONV_REQUIRES(mutex_) {
-    name_ = start.name();
-    if (start.has_if_version()) if_version_ = start.if_version();
-    TCONV_ASSIGN_OR_RETURN(const WeightsTypes types, TypesOf(start));
+  Status Open() {
+    TCONV_ASSIGN_OR_RETURN(const WeightsTypes types, TypesOf(start_));
     const auto bias_shape =
         types.bias.has_value() ? std::optional(types.bias->shape) : std::nullopt;
     TCONV_RETURN_IF_ERROR(
-        host_.CheckNewWeights(name_, types.kernel.shape, bias_shape, if_version_));
-    TCONV_RETURN_IF_ERROR(Enter(name_, types.size_bytes() + static_cast<int64_t>(kMostDataBytes)));
+        host_.CheckNewWeights(start_.name(), types.kernel.shape, bias_shape, IfVersion()));
+    TCONV_RETURN_IF_ERROR(Enlarge(types.size_bytes() + static_cast<int64_t>(kMostDataBytes)));
     TCONV_ASSIGN_OR_RETURN(kernel_, Tensor::Allocate(types.kernel.dtype, types.kernel.shape));
     if (types.bias.has_value()) {
       TCONV_ASSIGN_OR_RETURN(bias_, Tensor::Allocate(types.bias->dtype, types.bias->shape));
     }
+    MutexLock lock(mutex_);
     rooms_ = {RoomOf(kernel_), bias_.has_value() ? RoomOf(*bias_) : std::span<std::byte>()};
     incoming_.emplace(types.size_bytes());
     return OkStatus();
@@ -116,17 +117,27 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
     }
   }
 
-  // Once all has arrived.
+  // The first turn opens, the second one is there once all has arrived.
   Status Work() override {
-    TCONV_ASSIGN_OR_RETURN(const int64_t version, host_.SetWeights(name_, std::move(kernel_),
-                                                                   std::move(bias_), if_version_));
+    return std::exchange(is_open_, true) ? Store() : InField("start", Open());
+  }
+
+  Status Store() {
+    TCONV_ASSIGN_OR_RETURN(
+        const int64_t version,
+        host_.SetWeights(start_.name(), std::move(kernel_), std::move(bias_), IfVersion()));
     v1::SetWeightsStreamResponse response;
     response.set_weights_version(version);
     TCONV_ASSIGN_OR_RETURN(response_, codec::Encode(response));
     return OkStatus();
   }
 
+  std::optional<int64_t> IfVersion() const {
+    return start_.has_if_version() ? std::optional(start_.if_version()) : std::nullopt;
+  }
+
   void Proceed() override TCONV_REQUIRES(mutex_) {
+    if (!is_input_ended_) return StartRead(&received_);
     CountSent(response_.Length());
     End(OkStatus());
   }
@@ -135,9 +146,9 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
   grpc::ByteBuffer& response_;  // gRPC's
   grpc::ByteBuffer received_;   // by the read under way
 
-  // Of the start; left to the one turn once all has arrived.
-  std::string name_;
-  std::optional<int64_t> if_version_;
+  // Of the turns.
+  v1::SetWeightsStreamStart start_;
+  bool is_open_ = false;
   Tensor kernel_;
   std::optional<Tensor> bias_;
 

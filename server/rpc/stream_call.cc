@@ -91,9 +91,9 @@ void StreamCall::Do(Next next) {
     case Next::kNothing:
       return;
     case Next::kSubmit:
-      return queue_.Submit(*this);
+      return Submit();
     case Next::kGiveUpTurn:
-      return queue_.Abandon(*this);
+      return Abandon();
     case Next::kFinish:
       return FinishCall(finish_);
   }

@@ -41,6 +41,9 @@ class StreamCall : public QueuedCall {
   virtual Status Work() = 0;
   // Goes on after a turn, unless the call has ended.
   virtual void Proceed() TCONV_REQUIRES(mutex_) = 0;
+  // Asks for a turn, and stops asking for it; without mutex_.
+  virtual void Submit() { queue_.Submit(*this); }
+  virtual void Abandon() { queue_.Abandon(*this); }
   // Reactor::Finish().
   virtual void FinishCall(const grpc::Status& status) = 0;
 
@@ -73,6 +76,8 @@ class StreamCall : public QueuedCall {
   // For the reactor's OnCancel() and OnDone().
   void Cancel();
   void LeaveHouse();
+
+  AdmissionQueue& queue() { return queue_; }
 
   void CountReceived(size_t bytes) TCONV_REQUIRES(mutex_) {
     bytes_in_ += static_cast<int64_t>(bytes);

@@ -57,7 +57,7 @@ void UnaryCall::OnReadDone(bool is_read) {
   if (!is_read) return End(Status(StatusCode::kInvalidArgument, "expected a request, got none"));
   if (const Status taken = TakeRequest(); !taken.ok()) return End(taken);
   submitted_ = CallObserver::Clock::now();
-  queue_.Submit(*this);
+  AskForTurn();
 }
 
 Status UnaryCall::TakeRequest() {

@@ -56,12 +56,16 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
   // The request is there. On a thread of gRPC: no work that takes time. An error
   // ends the call.
   virtual Status Accept() { return OkStatus(); }
+  // Asks for the call's turn, and stops asking for it.
+  virtual void AskForTurn() { queue_.Submit(*this); }
+  virtual void GiveUpTurn() { queue_.Abandon(*this); }
   // This call's turn, and that of the companions. Ends all of them.
   virtual void Serve(std::span<QueuedCall* const> companions) = 0;
 
   // The payloads of the request.
   codec::ReceivedPayloads& payloads() { return payloads_; }
   CallObserver& observer() { return observer_; }
+  AdmissionQueue& queue() { return queue_; }
   // What a call ends with that finds no memory.
   static Status OutOfMemory() {
     return Status(StatusCode::kResourceExhausted, "not enough memory for this call");
@@ -84,7 +88,7 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
 
   void OnReadDone(bool is_read) override;
   // Also when the deadline passes.
-  void OnCancel() override { queue_.Abandon(*this); }
+  void OnCancel() override { GiveUpTurn(); }
   void OnDone() override;
 
   AdmissionQueue& queue_;

@@ -1,0 +1,300 @@
+#include "server/host/layer_catalog.h"
+
+#include <spdlog/spdlog.h>
+
+#include "server/store/store_errors.h"
+
+namespace tconv::server {
+namespace {
+
+// Others that change the same weights all the time win that often in a row, at most,
+// before the caller is told.
+constexpr int kMostRaces = 16;
+
+Status Replaced(const std::string& name) {
+  return MakeError(StatusCode::kAborted,
+                   "layer \"{}\" has been deleted and created anew meanwhile, try again", name);
+}
+
+}  // namespace
+
+Status LayerIsNotBuilt(const std::string& name) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "layer \"{}\" has no weights yet: call Build with the shape of its inputs, or "
+                   "give input_shape or weights to Create",
+                   name);
+}
+
+LayerCatalog::LayerCatalog(LayerStore& store, PlanCache& plans, int64_t max_loaded_weight_bytes)
+    : store_(store),
+      plans_(plans),
+      loaded_(max_loaded_weight_bytes, [&plans](const Weights& weights) { plans.Drop(weights); }) {}
+
+StatusOr<std::unique_ptr<LayerCatalog>> LayerCatalog::Open(LayerStore& store, PlanCache& plans,
+                                                           int64_t max_loaded_weight_bytes) {
+  auto catalog =
+      std::unique_ptr<LayerCatalog>(new LayerCatalog(store, plans, max_loaded_weight_bytes));
+  TCONV_ASSIGN_OR_RETURN(LayerIndex index, store.ReadIndex());
+  const int64_t revision = index.revision;
+  catalog->TakeIndex(std::move(index));
+  catalog->registry_.CatchUp(revision, std::nullopt);
+  if (auto feed = store.Follow(revision)) {
+    LayerCatalog* const self = catalog.get();
+    self->updater_ =
+        std::make_unique<LayerUpdater>([self](Layer& layer) { return self->Update(layer); });
+    self->follower_ = std::make_unique<StoreFollower>(
+        std::move(feed), [self](StatusOr<StoreChanges> look) { self->TakeLook(std::move(look)); });
+  }
+  return catalog;
+}
+
+// ---- Finding.
+
+template <typename Ask>
+std::invoke_result_t<Ask> LayerCatalog::AskAgainAfterLook(Ask ask) {
+  auto answer = ask();
+  if (answer.ok()) return answer;
+  const StatusCode code = answer.status().code();
+  const bool is_final = code != StatusCode::kNotFound && code != StatusCode::kFailedPrecondition;
+  if (is_final || follower_ == nullptr) return answer;
+  TCONV_RETURN_IF_ERROR(follower_->CatchUp());
+  return ask();
+}
+
+StatusOr<std::shared_ptr<Layer>> LayerCatalog::Find(const std::string& name) {
+  return AskAgainAfterLook([&] { return registry_.Find(name); });
+}
+
+StatusOr<std::shared_ptr<Layer>> LayerCatalog::FindBuilt(const std::string& name) {
+  return AskAgainAfterLook([&]() -> StatusOr<std::shared_ptr<Layer>> {
+    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<Layer> layer, registry_.Find(name));
+    if (!layer->newest().is_built()) return LayerIsNotBuilt(name);
+    return layer;
+  });
+}
+
+StatusOr<LayerCatalog::Served> LayerCatalog::FindServed(const std::string& name) {
+  return AskAgainAfterLook([&]() -> StatusOr<Served> {
+    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<Layer> layer, registry_.Find(name));
+    TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> weights, WeightsOf(*layer));
+    return Served{std::move(layer), std::move(weights)};
+  });
+}
+
+std::optional<LayerCatalog::Served> LayerCatalog::Peek(const std::string& name) const {
+  const auto layer = registry_.Find(name);
+  if (!layer.ok()) return std::nullopt;
+  auto weights = loaded_.Find((*layer)->id());
+  if (weights == nullptr) return std::nullopt;
+  return Served{*layer, std::move(weights)};
+}
+
+StatusOr<std::shared_ptr<const Weights>> LayerCatalog::WeightsOf(Layer& layer) {
+  while (true) {
+    const LayerSnapshot snapshot = layer.snapshot();
+    if (!snapshot.is_built()) return LayerIsNotBuilt(layer.name());
+    auto weights = loaded_.GetOrBuild(layer.id(), [&] { return Load(layer); });
+    // It may have been read for others, before the snapshot was published.
+    const bool is_older = weights.ok() && (*weights)->version < snapshot.weights_version;
+    if (!is_older) return weights;
+  }
+}
+
+StatusOr<LayerCatalog::Loaded::Built> LayerCatalog::Load(Layer& layer) {
+  auto weights = ReadNewest(layer);
+  if (weights.status().code() == StatusCode::kNotFound) Forget(layer.key());
+  // What passes by itself is no trouble of the layer.
+  if (weights.status().code() == StatusCode::kDataLoss) NoteTrouble(layer, weights.status());
+  if (!weights.ok()) return weights.status();
+  Publish(layer, SnapshotOf(**weights));
+  return Built(*std::move(weights));
+}
+
+StatusOr<std::shared_ptr<const Weights>> LayerCatalog::ReadNewest(const Layer& layer) {
+  TCONV_RETURN_IF_ERROR(CheckReachable());
+  const int64_t newest = layer.newest().weights_version;
+  TCONV_ASSIGN_OR_RETURN(Weights weights, store_.ReadWeights(layer.key()));
+  if (weights.version < newest) {
+    return LayerDamaged(layer.name(),
+                        fmt::format("the store has weights of version {}, and has had version {}",
+                                    weights.version, newest));
+  }
+  return std::make_shared<const Weights>(std::move(weights));
+}
+
+LayerCatalog::Loaded::Built LayerCatalog::Built(std::shared_ptr<const Weights> weights) {
+  const int64_t bytes = weights->size_bytes();
+  return {std::move(weights), bytes};
+}
+
+Status LayerCatalog::LayerStatus(const std::string& name) const {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  return layer->newest().is_built() ? layer->trouble() : LayerIsNotBuilt(name);
+}
+
+// ---- Changing.
+
+Status LayerCatalog::CheckReachable() const {
+  return follower_ == nullptr ? OkStatus() : follower_->CheckReachable();
+}
+
+StatusOr<std::shared_ptr<Layer>> LayerCatalog::Create(LayerRecord record,
+                                                      std::shared_ptr<const Weights> weights) {
+  TCONV_RETURN_IF_ERROR(CheckReachable());
+  const StatusOr<int64_t> id = store_.Create(record, weights.get());
+  TCONV_RETURN_IF_ERROR(health_.NoteStore(id.status()));
+  record.id = *id;
+  if (weights != nullptr) loaded_.Put(*id, Built(std::move(weights)));
+  const Registered registered = registry_.Add(record);
+  if (registered.replaced != nullptr) Retire(*registered.replaced);
+  health_.Notify();
+  if (registered.layer != nullptr) return registered.layer;
+  // Others have deleted it already.
+  loaded_.Erase(*id);
+  return std::make_shared<Layer>(std::move(record));
+}
+
+StatusOr<int64_t> LayerCatalog::Advance(Layer& layer, std::shared_ptr<Weights> weights,
+                                        std::optional<int64_t> if_version) {
+  for (int races = 1;; ++races) {
+    TCONV_RETURN_IF_ERROR(CheckReachable());
+    const int64_t base = if_version.value_or(layer.newest().weights_version);
+    weights->version = base + 1;
+    const Status stored = health_.NoteStore(store_.PutWeights(layer.key(), *weights, base));
+    if (stored.ok()) break;
+    if (stored.code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
+    const bool has_moved = stored.code() == StatusCode::kAborted;
+    if (!has_moved || if_version.has_value() || races == kMostRaces) return stored;
+    TCONV_RETURN_IF_ERROR(CatchUp());
+  }
+  // A plan that cannot be compiled now will be when it is needed.
+  (void)Prepare(layer, weights);
+  Serve(layer, weights);
+  return weights->version;
+}
+
+Status LayerCatalog::GoneOrReplaced(const Layer& layer) {
+  Forget(layer.key());
+  TCONV_RETURN_IF_ERROR(CatchUp());
+  return registry_.IdOf(layer.name()).ok() ? Replaced(layer.name()) : LayerNotFound(layer.name());
+}
+
+Status LayerCatalog::Delete(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(const int64_t id, AskAgainAfterLook([&] { return registry_.IdOf(name); }));
+  TCONV_RETURN_IF_ERROR(CheckReachable());
+  const Status deleted = health_.NoteStore(store_.Delete(name));
+  if (deleted.ok() || deleted.code() == StatusCode::kNotFound) Forget({name, id});
+  return deleted;
+}
+
+// ---- Following.
+
+Status LayerCatalog::CatchUp() { return follower_ == nullptr ? OkStatus() : follower_->CatchUp(); }
+
+void LayerCatalog::TakeLook(StatusOr<StoreChanges> look) {
+  (void)health_.NoteStore(look.status());
+  if (!look.ok()) return;
+  const bool is_news =
+      !look->changed.layers.empty() || !look->changed.damaged.empty() || look->living.has_value();
+  TakeIndex(std::move(look->changed));
+  for (const auto& layer : registry_.CatchUp(look->revision, look->living)) Retire(*layer);
+  if (is_news) health_.Notify();
+}
+
+void LayerCatalog::TakeIndex(LayerIndex index) {
+  for (const DamagedLayer& damaged : index.damaged) {
+    spdlog::error("{}", MessageOf(damaged.error));
+    Take(registry_.AddDamaged(damaged), {});
+  }
+  for (LayerRecord& record : index.layers) {
+    const LayerSnapshot state = SnapshotOf(record);
+    Take(registry_.Add(std::move(record)), state);
+  }
+}
+
+void LayerCatalog::Take(const Registered& registered, LayerSnapshot state) {
+  if (registered.replaced != nullptr) Retire(*registered.replaced);
+  if (registered.layer == nullptr) return;
+  Layer& layer = *registered.layer;
+  layer.Learn(state);
+  if (!layer.IsBehind()) return;
+  if (loaded_.Find(layer.id()) != nullptr) return updater_->Ask(registered.layer);
+  ServeWhenRead(layer);
+}
+
+void LayerCatalog::ServeWhenRead(Layer& layer) {
+  // What others are reading may be the version before.
+  loaded_.Erase(layer.id());
+  Publish(layer, layer.newest());
+}
+
+Status LayerCatalog::Update(Layer& layer) {
+  MutexLock lock(layer.change_mutex());
+  if (!layer.IsBehind()) return OkStatus();
+  if (loaded_.Find(layer.id()) == nullptr) {
+    ServeWhenRead(layer);
+    return OkStatus();
+  }
+  const Status updated = LoadBeside(layer);
+  // The next look tells that it was deleted.
+  if (updated.code() == StatusCode::kNotFound) return OkStatus();
+  if (!updated.ok()) NoteTrouble(layer, updated);
+  return updated;
+}
+
+Status LayerCatalog::LoadBeside(Layer& layer) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<const Weights> weights, ReadNewest(layer));
+  TCONV_RETURN_IF_ERROR(Prepare(layer, weights));
+  Serve(layer, weights);
+  return OkStatus();
+}
+
+Status LayerCatalog::Prepare(const Layer& layer, const std::shared_ptr<const Weights>& weights) {
+  const auto previous = loaded_.Find(layer.id());
+  if (previous == nullptr) return OkStatus();
+  const Status compiled = plans_.CompileLike(*previous, weights);
+  if (!compiled.ok()) plans_.Drop(*weights);
+  return compiled;
+}
+
+void LayerCatalog::Serve(Layer& layer, const std::shared_ptr<const Weights>& weights) {
+  loaded_.Put(layer.id(), Built(weights));
+  Publish(layer, SnapshotOf(*weights));
+  if (layer.is_deleted()) loaded_.Erase(layer.id());
+}
+
+void LayerCatalog::Publish(Layer& layer, LayerSnapshot state) {
+  const bool is_newer = layer.Publish(state);
+  const bool is_well_again = layer.SetTrouble(OkStatus());
+  if (is_newer) waiters_.Notify(layer);
+  if (is_newer || is_well_again) health_.Notify();
+}
+
+void LayerCatalog::NoteTrouble(Layer& layer, const Status& trouble) {
+  if (!layer.SetTrouble(trouble)) return;
+  spdlog::error("layer \"{}\" stays at version {}: {}", layer.name(),
+                layer.snapshot().weights_version, MessageOf(trouble));
+  health_.Notify();
+}
+
+void LayerCatalog::Forget(const LayerKey& key) {
+  if (const auto layer = registry_.Erase(key)) Retire(*layer);
+  health_.Notify();
+}
+
+void LayerCatalog::Retire(Layer& layer) {
+  layer.MarkDeleted();
+  loaded_.Erase(layer.id());
+  waiters_.Notify(layer);
+}
+
+void LayerCatalog::AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
+                                AdmissionQueue& queue) {
+  const auto layer = registry_.Find(name);
+  // In its turn the call has the store asked for the layer as it is now.
+  if (!layer.ok()) return queue.Submit(call);
+  if (follower_ != nullptr && (*layer)->newest().weights_version < version) follower_->LookSoon();
+  waiters_.Await(*layer, version, call, queue);
+}
+
+}  // namespace tconv::server

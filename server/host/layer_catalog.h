@@ -1,0 +1,150 @@
+// The layers of a store, as this server knows and serves them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "server/base/lru_map.h"
+#include "server/base/status.h"
+#include "server/compute/plan_cache.h"
+#include "server/host/admission_queue.h"
+#include "server/host/health_notes.h"
+#include "server/host/health_source.h"
+#include "server/host/layer.h"
+#include "server/host/layer_registry.h"
+#include "server/host/layer_updater.h"
+#include "server/host/queued_call.h"
+#include "server/host/store_follower.h"
+#include "server/host/version_waiters.h"
+#include "server/layer/weights.h"
+#include "server/store/layer_store.h"
+
+namespace tconv::server {
+
+// The store is written first, then memory changes; an error leaves both as they
+// were. Weights are read when first needed, by one of those who need them, and
+// held as long as there is room.
+//
+// Other servers may change the same store. What they do is followed: layers come
+// and go, and newer weights of a layer that is in use are loaded and prepared
+// beside those that are served, which they then replace. Whoever would be told
+// that a layer does not exist, or is not built, is told so only after another look
+// at the store: UNAVAILABLE when that is not possible. Thread-safe.
+class LayerCatalog final : public HealthSource {
+ public:
+  // A layer with the weights that it serves now.
+  struct Served {
+    std::shared_ptr<Layer> layer;
+    std::shared_ptr<const Weights> weights;
+  };
+
+  // `store` and `plans` must outlive the catalog.
+  static StatusOr<std::unique_ptr<LayerCatalog>> Open(LayerStore& store, PlanCache& plans,
+                                                      int64_t max_loaded_weight_bytes);
+  // REQUIRES: no call waits for a version.
+  ~LayerCatalog() override = default;
+
+  // NOT_FOUND; DATA_LOSS for a damaged layer.
+  StatusOr<std::shared_ptr<Layer>> Find(const std::string& name);
+  // The same; FAILED_PRECONDITION when it is not built.
+  StatusOr<std::shared_ptr<Layer>> FindBuilt(const std::string& name);
+  // The same with weights, that of the snapshot or newer. Other errors as
+  // LayerStore::ReadWeights().
+  StatusOr<Served> FindServed(const std::string& name);
+  // What is in memory, without a look at the store; null when it is not. Does not
+  // count as a use.
+  std::optional<Served> Peek(const std::string& name) const;
+  std::shared_ptr<const Weights> LoadedWeightsOf(const Layer& layer) const {
+    return loaded_.Find(layer.id());
+  }
+
+  // As in LayerRegistry.
+  int64_t size() const { return registry_.size(); }
+  std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit) const {
+    return registry_.After(after, limit);
+  }
+  std::string GenerateName(const std::string& stem) { return registry_.GenerateName(stem); }
+
+  // Changes, with the errors of the store; UNAVAILABLE at once while it is known to
+  // be away. `weights` as in LayerStore::Create().
+  StatusOr<std::shared_ptr<Layer>> Create(LayerRecord record,
+                                          std::shared_ptr<const Weights> weights);
+  // Makes `weights` the next version, which is returned, and serves it. That is the
+  // version behind `if_version`, ABORTED when the store has another one; without
+  // it, the one behind whichever the store has. REQUIRES: nobody else has `weights`.
+  StatusOr<int64_t> Advance(Layer& layer, std::shared_ptr<Weights> weights,
+                            std::optional<int64_t> if_version) TCONV_REQUIRES(layer.change_mutex());
+  Status Delete(const std::string& name);
+
+  // Submits `call` to `queue` once the layer, if there is one, serves `version`; as
+  // VersionWaiters. Does not wait for the store.
+  void AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
+                    AdmissionQueue& queue);
+  bool AbandonWaiter(QueuedCall& call) { return waiters_.Abandon(call); }
+
+  Status StoreStatus() const override { return health_.store(); }
+  Status LayerStatus(const std::string& name) const override;
+  void SetHealthListener(std::function<void()> listener) override {
+    health_.SetListener(std::move(listener));
+  }
+
+ private:
+  using Loaded = LruMap<int64_t, Weights>;  // by the id of the layer
+
+  LayerCatalog(LayerStore& store, PlanCache& plans, int64_t max_loaded_weight_bytes);
+
+  // ask(), once more after a look at the store if others may have changed what it
+  // says.
+  template <typename Ask>
+  std::invoke_result_t<Ask> AskAgainAfterLook(Ask ask);
+  // Learns what others have changed.
+  Status CatchUp();
+  // UNAVAILABLE while the store is known to be away.
+  Status CheckReachable() const;
+
+  StatusOr<std::shared_ptr<const Weights>> WeightsOf(Layer& layer);
+  StatusOr<Loaded::Built> Load(Layer& layer);
+  StatusOr<std::shared_ptr<const Weights>> ReadNewest(const Layer& layer);
+  static Loaded::Built Built(std::shared_ptr<const Weights> weights);
+
+  // What a change is told that did not find the layer in the store.
+  Status GoneOrReplaced(const Layer& layer);
+
+  void TakeLook(StatusOr<StoreChanges> look);
+  void TakeIndex(LayerIndex index);
+  void Take(const Registered& registered, LayerSnapshot state);
+  // Of a layer that is behind.
+  Status Update(Layer& layer);
+  Status LoadBeside(Layer& layer);
+  void ServeWhenRead(Layer& layer);
+
+  // Compiles plans for weights that are to replace those in use.
+  Status Prepare(const Layer& layer, const std::shared_ptr<const Weights>& weights);
+  void Serve(Layer& layer, const std::shared_ptr<const Weights>& weights);
+  void Publish(Layer& layer, LayerSnapshot state);
+  void NoteTrouble(Layer& layer, const Status& trouble);
+  // The store has no such layer any more.
+  void Forget(const LayerKey& key);
+  void Retire(Layer& layer);
+
+  LayerStore& store_;
+  PlanCache& plans_;
+  HealthNotes health_;
+  LayerRegistry registry_;
+  Loaded loaded_;
+  VersionWaiters waiters_;
+  // Both null for a store that nobody else changes.
+  std::unique_ptr<LayerUpdater> updater_;
+  std::unique_ptr<StoreFollower> follower_;
+};
+
+// What a call is told that needs weights.
+Status LayerIsNotBuilt(const std::string& name);
+
+}  // namespace tconv::server

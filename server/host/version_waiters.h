@@ -1,0 +1,67 @@
+// Calls that wait for a version of a layer.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "server/base/mutex.h"
+#include "server/base/status.h"
+#include "server/host/admission_queue.h"
+#include "server/host/layer.h"
+#include "server/host/queued_call.h"
+
+namespace tconv::server {
+
+// What a call is told that asks for a version which is not served here.
+Status VersionNotServed(const Layer& layer, int64_t version);
+
+// Keeps calls away from the threads of their queue until the version that they ask
+// for is served. Thread-safe.
+class VersionWaiters {
+ public:
+  VersionWaiters();
+  // REQUIRES: no call waits.
+  ~VersionWaiters();
+  VersionWaiters(const VersionWaiters&) = delete;
+  VersionWaiters& operator=(const VersionWaiters&) = delete;
+
+  // Submits `call` to `queue` as soon as `layer` serves `version`, perhaps before
+  // this returns. Else drops it: with VersionNotServed() a little before its
+  // deadline and after some seconds at most, with NOT_FOUND when the layer is
+  // deleted.
+  void Await(std::shared_ptr<const Layer> layer, int64_t version, QueuedCall& call,
+             AdmissionQueue& queue);
+
+  // Nobody waits for the answer any more: drops the call if it waits here. False
+  // when it does not.
+  bool Abandon(QueuedCall& call);
+
+  // To be called when `layer` serves another version, or is deleted.
+  void Notify(const Layer& layer);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Waiter {
+    std::shared_ptr<const Layer> layer;
+    int64_t version = 0;
+    QueuedCall* call = nullptr;
+    AdmissionQueue* queue = nullptr;
+  };
+
+  static void GoOn(const Waiter& waiter);
+  void DropLateCalls();
+  std::vector<Waiter> TakeLate() TCONV_REQUIRES(mutex_);
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::multimap<Clock::time_point, Waiter> waiters_ TCONV_GUARDED_BY(mutex_);  // by their end
+  bool is_stopping_ TCONV_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace tconv::server
