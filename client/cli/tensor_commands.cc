@@ -23,6 +23,7 @@ struct ForwardFlags {
   std::string name;
   std::string input_path, output_path;
   bool losses = false;
+  int64_t min_version = 0;
 };
 
 std::string Describe(const Tensor& tensor) {
@@ -111,7 +112,8 @@ absl::Status Forward(const ForwardFlags& flags, Session& session) {
   const auto start = std::chrono::steady_clock::now();
   TCONV_CLI_ASSIGN_OR_RETURN(
       const ForwardResult result, session.Await("waiting for the output", [&] {
-        return session.client().Forward(flags.name, input, {.compute_losses = flags.losses});
+        return session.client().Forward(
+            flags.name, input, {.compute_losses = flags.losses, .min_version = flags.min_version});
       }));
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   TCONV_CLI_RETURN_IF_ERROR(session.WriteTensor(flags.output_path, result.output));
@@ -154,6 +156,7 @@ Command AddForward(CLI::App& app) {
   AddFile(*parser, "--input", flags->input_path, "Input, batch first")->required();
   AddFile(*parser, "--output", flags->output_path, "Where to write the output")->required();
   parser->add_flag("--losses", flags->losses, "Evaluate the regularizers");
+  parser->add_option("--min-version", flags->min_version, "The least version of the weights");
   return {parser, [flags](Session& session) { return Forward(*flags, session); }};
 }
 

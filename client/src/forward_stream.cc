@@ -14,12 +14,13 @@ namespace tconv {
 namespace {
 
 v1::ForwardStreamRequest MakeStart(const std::string& layer, const TensorInfo& input,
-                                   bool compute_losses) {
+                                   const ForwardStreamOptions& options) {
   v1::ForwardStreamRequest request;
   v1::ForwardStreamStart& start = *request.mutable_start();
   start.set_name(layer);
   *start.mutable_input() = ToProto(input);
-  start.set_compute_losses(compute_losses);
+  start.set_compute_losses(options.compute_losses);
+  start.set_min_version(options.min_version);
   return request;
 }
 
@@ -80,9 +81,10 @@ class ForwardConversation : public Conversation {
 // From and to tensors.
 class TensorConversation final : public ForwardConversation {
  public:
-  TensorConversation(const std::string& layer, const Tensor& input, bool compute_losses,
-                     bool is_channels_first, std::shared_ptr<MemoryPool> memory)
-      : ForwardConversation(MakeStart(layer, input.info(), compute_losses),
+  TensorConversation(const std::string& layer, const Tensor& input,
+                     const ForwardStreamOptions& options, bool is_channels_first,
+                     std::shared_ptr<MemoryPool> memory)
+      : ForwardConversation(MakeStart(layer, input.info(), options),
                             MakeSource({{input, Order(input.info(), is_channels_first)}}, memory)),
         is_channels_first_(is_channels_first),
         memory_(std::move(memory)) {}
@@ -137,8 +139,9 @@ class TensorConversation final : public ForwardConversation {
 class CallerConversation final : public ForwardConversation {
  public:
   CallerConversation(const std::string& layer, const InputStream& input, size_t input_bytes,
-                     OutputStream output, bool compute_losses, std::shared_ptr<MemoryPool> memory)
-      : ForwardConversation(MakeStart(layer, input.info, compute_losses),
+                     OutputStream output, const ForwardStreamOptions& options,
+                     std::shared_ptr<MemoryPool> memory)
+      : ForwardConversation(MakeStart(layer, input.info, options),
                             MakeSource(input, input_bytes, std::move(memory))),
         output_(std::move(output)) {}
 
@@ -169,18 +172,18 @@ void DataFormats::Remember(const std::string& layer, bool is_channels_first) {
 
 void StartForwardStream(std::shared_ptr<const Endpoint> endpoint, CallTerms terms,
                         std::shared_ptr<DataFormats> formats, const std::string& layer,
-                        const Tensor& input, bool compute_losses, grpc::CompletionQueue& queue,
+                        const Tensor& input, const ForwardStreamOptions& options,
+                        grpc::CompletionQueue& queue,
                         std::function<void(absl::StatusOr<ForwardResult>)> done) {
   // Only the placeholder has no size.
   if (const auto bytes = SizeInBytes(input.info()); !bytes.ok()) return done(bytes.status());
   const bool is_channels_first = formats->IsChannelsFirst(layer);
   const auto conversation = std::make_shared<TensorConversation>(
-      layer, input, compute_losses, is_channels_first, endpoint->memory);
+      layer, input, options, is_channels_first, endpoint->memory);
   const auto finish = [=, &queue](absl::StatusOr<std::optional<ServerTiming>> timing) {
     if (conversation->HasWrongOrder()) {
       formats->Remember(layer, !is_channels_first);
-      return StartForwardStream(endpoint, terms, formats, layer, input, compute_losses, queue,
-                                done);
+      return StartForwardStream(endpoint, terms, formats, layer, input, options, queue, done);
     }
     if (!timing.ok()) return done(timing.status());
     done(conversation->TakeResult(*timing));
@@ -190,13 +193,13 @@ void StartForwardStream(std::shared_ptr<const Endpoint> endpoint, CallTerms term
 
 void StartForwardStream(std::shared_ptr<const Endpoint> endpoint, CallTerms terms,
                         const std::string& layer, const InputStream& input,
-                        const OutputStream& output, bool compute_losses,
+                        const OutputStream& output, const ForwardStreamOptions& options,
                         grpc::CompletionQueue& queue,
                         std::function<void(absl::StatusOr<ForwardStreamResult>)> done) {
   const absl::StatusOr<size_t> bytes = SizeInBytes(input.info);
   if (!bytes.ok()) return done(bytes.status());
-  const auto conversation = std::make_shared<CallerConversation>(layer, input, *bytes, output,
-                                                                 compute_losses, endpoint->memory);
+  const auto conversation =
+      std::make_shared<CallerConversation>(layer, input, *bytes, output, options, endpoint->memory);
   const auto finish = [conversation, done](absl::StatusOr<std::optional<ServerTiming>> timing) {
     if (!timing.ok()) return done(timing.status());
     conversation->result().timing = *timing;

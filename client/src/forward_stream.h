@@ -27,17 +27,19 @@ class DataFormats {
 };
 
 // Sends a tensor and receives one, both row-major. A layer that turns out to
-// have another data format than `formats` says is called once more. `done` is
-// called exactly once, on the thread that handles `queue`.
+// have another data format than `formats` says is called once more. `terms` say of
+// the call what `options` might. `done` is called exactly once, on the thread that
+// handles `queue`.
 void StartForwardStream(std::shared_ptr<const Endpoint> endpoint, CallTerms terms,
                         std::shared_ptr<DataFormats> formats, const std::string& layer,
-                        const Tensor& input, bool compute_losses, grpc::CompletionQueue& queue,
+                        const Tensor& input, const ForwardStreamOptions& options,
+                        grpc::CompletionQueue& queue,
                         std::function<void(absl::StatusOr<ForwardResult>)> done);
 
 // Sends what the caller reads, and hands on to the caller what comes.
 void StartForwardStream(std::shared_ptr<const Endpoint> endpoint, CallTerms terms,
                         const std::string& layer, const InputStream& input,
-                        const OutputStream& output, bool compute_losses,
+                        const OutputStream& output, const ForwardStreamOptions& options,
                         grpc::CompletionQueue& queue,
                         std::function<void(absl::StatusOr<ForwardStreamResult>)> done);
 

@@ -115,7 +115,7 @@ class GrpcConnection final : public Connection {
         *endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
           StartForwardStream(endpoint_,
                              Terms(MethodPath("ForwardStream"), Repeatable::kNever, options.call),
-                             name, input, output, options.compute_losses, queue, std::move(done));
+                             name, input, output, options, queue, std::move(done));
         });
   }
 
@@ -197,9 +197,11 @@ class GrpcConnection final : public Connection {
     if (IsStreamed(options.transfer, input.bytes().size())) {
       return StartForwardStream(
           endpoint_, Terms(MethodPath("ForwardStream"), Repeatable::kAlways, options.call),
-          formats_, name, input, options.compute_losses, queue, std::move(done));
+          formats_, name, input,
+          {.compute_losses = options.compute_losses, .min_version = options.min_version}, queue,
+          std::move(done));
     }
-    auto request = EncodeForward(name, input, options.compute_losses);
+    auto request = EncodeForward(name, input, options);
     if (!request.ok()) return done(request.status());
     StartUnaryCall(
         endpoint_, Terms(MethodPath("Forward"), Repeatable::kAlways, options.call),

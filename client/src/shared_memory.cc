@@ -113,6 +113,7 @@ absl::StatusOr<SharedForwardResult> Client::Forward(const std::string& name,
   v1::ForwardRequest request;
   request.set_name(name);
   request.set_compute_losses(options.compute_losses);
+  request.set_min_version(options.min_version);
   request.mutable_input()->set_dtype(input.dtype());
   request.mutable_input()->mutable_shape()->Assign(input.shape().begin(), input.shape().end());
   SetRegion(*reading, input.offset(), request.mutable_input()->mutable_region());

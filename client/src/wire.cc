@@ -79,11 +79,12 @@ absl::StatusOr<grpc::ByteBuffer> EncodeSetWeights(const std::string& name,
 }
 
 absl::StatusOr<grpc::ByteBuffer> EncodeForward(const std::string& name, const Tensor& input,
-                                               bool compute_losses) {
+                                               const ForwardOptions& options) {
   v1::ForwardRequest request;
   request.set_name(name);
   SetInfo(input.info(), request.mutable_input());
-  request.set_compute_losses(compute_losses);
+  request.set_compute_losses(options.compute_losses);
+  request.set_min_version(options.min_version);
   return codec::Encode(request, {ElementsAt(kForwardInput, input)});
 }
 

@@ -24,7 +24,7 @@ absl::StatusOr<grpc::ByteBuffer> EncodeCreate(const NewLayer& layer);
 absl::StatusOr<grpc::ByteBuffer> EncodeSetWeights(const std::string& name,
                                                   const NewWeights& weights);
 absl::StatusOr<grpc::ByteBuffer> EncodeForward(const std::string& name, const Tensor& input,
-                                               bool compute_losses);
+                                               const ForwardOptions& options);
 
 // Parses an answer, which is empty afterwards. INTERNAL: it is not one.
 absl::StatusOr<codec::ReceivedPayloads> ParseAnswer(grpc::ByteBuffer* answer,

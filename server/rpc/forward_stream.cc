@@ -96,9 +96,8 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   Status Open() {
     const auto header = TypeFromProto(start_.input());
     if (!header.ok()) return InField("start.input", header.status());
-    auto session =
-        host_.StreamForward({start_.name(), header->dtype, header->shape, start_.compute_losses(),
-                             start_.min_version()});
+    auto session = host_.StreamForward({start_.name(), header->dtype, header->shape,
+                                        start_.compute_losses(), start_.min_version()});
     if (!session.ok()) return InField("start", session.status());
     TCONV_RETURN_IF_ERROR(
         Enlarge((*session)->buffer_bytes() + static_cast<int64_t>(kMostDataBytes)));

@@ -82,6 +82,10 @@ inline constexpr size_t kStreamedBytes = size_t{8} << 20;
 struct ForwardOptions {
   // Whether to evaluate the regularizers of the layer.
   bool compute_losses = false;
+  // The least version of the weights to compute with, as SetWeights returned it:
+  // so that an answer reflects that change, whichever of several servers gives it.
+  // UNAVAILABLE when a server does not get there in time. 0: any version.
+  int64_t min_version = 0;
   // kAutomatic goes by the size of the input. Ask for kStream when a small input
   // has a large output: one beyond 2 GiB is RESOURCE_EXHAUSTED otherwise.
   Transfer transfer = Transfer::kAutomatic;
@@ -128,6 +132,7 @@ using OutputStream =
 // Settings of ForwardStream; as in ForwardOptions.
 struct ForwardStreamOptions {
   bool compute_losses = false;
+  int64_t min_version = 0;
   CallOptions call = {};
 };
 
