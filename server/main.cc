@@ -21,9 +21,12 @@ int Serve(const ServerOptions& options) {
   const auto app = App::Start(options);
   if (!app.ok()) return Fail(app.status());
   for (const std::string& address : (*app)->addresses()) fmt::print("listening on {}\n", address);
+  for (const std::string& address : (*app)->probe_addresses()) {
+    fmt::print("answering probes on {}\n", address);
+  }
   std::fflush(stdout);
   AwaitTermination();
-  const Status drained = (*app)->Drain(options.drain_limit);
+  const Status drained = (*app)->Drain(options.drain_limit, options.drain_delay);
   // Calls that still run may take any time, and the store needs no farewell.
   if (!drained.ok()) std::_Exit(Fail(drained));
   return 0;

@@ -52,6 +52,14 @@ ServerOptions Resolved(ServerOptions options) {
   return options;
 }
 
+// Health and nothing else, in messages of no size.
+GrpcServerOptions ProbeOptions(const std::vector<std::string>& addresses) {
+  return {.addresses = addresses,
+          .max_message_bytes = 1 << 10,
+          .max_transport_bytes = 16 << 20,
+          .has_reflection = false};
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
@@ -78,9 +86,16 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
     TCONV_ASSIGN_OR_RETURN(app->segments_,
                            SegmentServer::Start({options.shared_memory_socket}, *app->memory_));
   }
+  app->health_ = std::make_unique<ServerHealth>(app->host_->health());
   TCONV_ASSIGN_OR_RETURN(
-      app->server_, GrpcServer::Start(options.grpc, v1::TransposedConvService::service_full_name(),
-                                      app->service_.get(), app->service_->unary_methods()));
+      app->server_,
+      GrpcServer::Start(options.grpc, {.services = {app->service_.get(), app->health_->service()},
+                                       .generic = app->service_->unary_methods()}));
+  if (!options.probe_addresses.empty()) {
+    TCONV_ASSIGN_OR_RETURN(app->probe_server_,
+                           GrpcServer::Start(ProbeOptions(options.probe_addresses),
+                                             {.services = {app->health_->probe_service()}}));
+  }
   spdlog::info("serving on {} with {} compute threads, {} handlers, strategy {}, store {}",
                fmt::join(app->addresses(), ", "), options.compute_threads,
                options.admission.handler_threads, given.strategy, options.store);
@@ -91,8 +106,15 @@ CallLoad App::load() const {
   return {reads_->calls() + work_->calls(), reads_->bytes() + work_->bytes()};
 }
 
-Status App::Drain(std::chrono::seconds limit) {
-  return tconv::server::Drain(*server_, {reads_.get(), work_.get()}, limit);
+const std::vector<std::string>& App::probe_addresses() const {
+  static const std::vector<std::string> kNone;
+  return probe_server_ == nullptr ? kNone : probe_server_->addresses();
+}
+
+Status App::Drain(std::chrono::seconds limit, std::chrono::seconds delay) {
+  return tconv::server::Drain(
+      {.health = *health_, .server = *server_, .queues = {reads_.get(), work_.get()}}, delay,
+      limit);
 }
 
 }  // namespace tconv::server

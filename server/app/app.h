@@ -17,6 +17,7 @@
 #include "server/host/shared_memory.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/segment_server.h"
+#include "server/rpc/server_health.h"
 #include "server/rpc/transposed_conv_service.h"
 #include "server/store/layer_store.h"
 
@@ -43,9 +44,12 @@ class App {
 
   CallLoad load() const;
 
-  // Finishes the calls that run, then stops. DEADLINE_EXCEEDED when they take
-  // longer than `limit`.
-  Status Drain(std::chrono::seconds limit);
+  // Where the probes are answered; empty without them.
+  const std::vector<std::string>& probe_addresses() const;
+
+  // As the Drain() of drain.h.
+  Status Drain(std::chrono::seconds limit,
+               std::chrono::seconds delay = std::chrono::seconds::zero());
 
  private:
   App() = default;
@@ -61,6 +65,8 @@ class App {
   std::unique_ptr<AdmissionQueue> work_;
   std::unique_ptr<TransposedConvServiceImpl> service_;
   std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
+  std::unique_ptr<ServerHealth> health_;
+  std::unique_ptr<GrpcServer> probe_server_;  // null: no probes
   std::unique_ptr<GrpcServer> server_;
 };
 

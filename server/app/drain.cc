@@ -10,8 +10,7 @@
 namespace tconv::server {
 namespace {
 
-// For the last words: those who watch the health hear that it is over, those who
-// call too late are refused. Such watchers never end their streams themselves.
+// For calls that pass no queue, as those of reflection: some never end.
 constexpr std::chrono::milliseconds kFarewell(200);
 
 sigset_t TerminationSignals() {
@@ -39,23 +38,25 @@ void HoldTerminationSignals() {
 
 int AwaitTermination() {
   const int first = WaitForSignal();
-  spdlog::info("signal {}: finishing the calls that run", first);
+  spdlog::info("signal {}: ending", first);
   std::thread([] { std::_Exit(128 + WaitForSignal()); }).detach();
   return first;
 }
 
-Status Drain(GrpcServer& server, const std::vector<AdmissionQueue*>& queues,
-             std::chrono::seconds limit) {
+Status Drain(const DrainParts& parts, std::chrono::seconds delay, std::chrono::seconds limit) {
+  parts.health.StopServing();
+  std::this_thread::sleep_for(delay);
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  server.StopServing();
-  for (AdmissionQueue* queue : queues) queue->Close();
-  for (AdmissionQueue* queue : queues) {
+  parts.server.StopTaking();
+  for (AdmissionQueue* queue : parts.queues) queue->Close();
+  for (AdmissionQueue* queue : parts.queues) {
     if (!queue->WaitUntilIdle(deadline)) {
       return MakeError(StatusCode::kDeadlineExceeded, "calls did not finish within {} s",
                        limit.count());
     }
   }
-  server.Shutdown(kFarewell);
+  parts.health.EndWatches();
+  parts.server.Shutdown(kFarewell);
   spdlog::info("all calls are finished");
   return OkStatus();
 }

@@ -7,6 +7,7 @@
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
 #include "server/rpc/grpc_server.h"
+#include "server/rpc/server_health.h"
 
 namespace tconv::server {
 
@@ -20,11 +21,18 @@ void HoldTerminationSignals();
 // REQUIRES: HoldTerminationSignals().
 int AwaitTermination();
 
-// Tells the health checks first, refuses new calls, lets those in `queues`
-// finish and deliver their answers, and shuts the server down.
-// DEADLINE_EXCEEDED when calls are still in the house after `limit`; then the
-// server is left running.
-Status Drain(GrpcServer& server, const std::vector<AdmissionQueue*>& queues,
-             std::chrono::seconds limit);
+// What comes to its end.
+struct DrainParts {
+  ServerHealth& health;
+  GrpcServer& server;
+  std::vector<AdmissionQueue*> queues;
+};
+
+// Tells the health checks first and goes on taking calls for `delay`: balancers
+// need some time to notice. Then sends clients elsewhere, takes no more calls,
+// lets those that run finish and deliver their answers, and shuts the server
+// down. DEADLINE_EXCEEDED when calls are still in the house after a further
+// `limit`; then the server is left running.
+Status Drain(const DrainParts& parts, std::chrono::seconds delay, std::chrono::seconds limit);
 
 }  // namespace tconv::server

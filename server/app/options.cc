@@ -46,8 +46,37 @@ void AddServiceOptions(OptionAdder& adder, ServerOptions& options) {
       .Add("shared-memory-socket", options.shared_memory_socket,
            "Where clients on this host may hand over memory for their tensors")
       ->type_name("PATH");
+}
+
+void AddConnectionOptions(OptionAdder& adder, ServerOptions& options) {
+  adder.BeginGroup("Connections");
+  // Long enough for every purpose, and an int of milliseconds.
+  constexpr int64_t kMaxSeconds = 1'000'000;
+  adder.AddTime("max-connection-age-seconds", options.grpc.max_connection_age, 0, kMaxSeconds,
+                "After which clients are asked to connect anew, give or take a tenth; 0: never");
+  adder.AddTime("max-connection-idle-seconds", options.grpc.max_connection_idle, 0, kMaxSeconds,
+                "Without a call, after which clients are asked to; 0: never");
+  const std::map<std::string, bool> switches = {{"on", true}, {"off", false}};
+  adder.AddChoice("reflection", options.grpc.has_reflection, switches,
+                  "Describes the services to whom asks: on or off");
+  adder.AddChoice("channelz", options.grpc.has_channelz, switches,
+                  "Describes connections and calls to whom asks: on or off");
+}
+
+void AddHealthOptions(OptionAdder& adder, ServerOptions& options) {
+  adder.BeginGroup("Health and end");
+  adder
+      .Add("probe-listen", options.probe_addresses,
+           "Addresses where health alone is answered, always without TLS and tokens")
+      ->type_name("ADDRESS")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str("");
+  adder.AddTime("drain-delay-seconds", options.drain_delay, 0, 86'400,
+                "For which calls are still taken when the server is told to stop, while health "
+                "says that it does");
   adder.AddTime("drain-seconds", options.drain_limit, 0, 86'400,
-                "Most seconds for calls to finish when the server is told to stop");
+                "Most seconds, after that, for calls to finish");
 }
 
 void AddComputationOptions(OptionAdder& adder, ServerOptions& options) {
@@ -127,6 +156,8 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   app.allow_config_extras(CLI::config_extras_mode::error);
   OptionAdder adder(app);
   AddServiceOptions(adder, options);
+  AddConnectionOptions(adder, options);
+  AddHealthOptions(adder, options);
   AddComputationOptions(adder, options);
   AddCallLimits(adder, options);
   AddLayerLimits(adder, options);

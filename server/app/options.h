@@ -30,6 +30,9 @@ struct ServerOptions {
   SharedMemoryLimits shared_memory;
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
+  // Where health alone is answered, always in plain text; empty: nowhere.
+  std::vector<std::string> probe_addresses;
+  std::chrono::seconds drain_delay{0};
   std::chrono::seconds drain_limit{30};
 };
 

@@ -1,8 +1,9 @@
 #include "server/rpc/grpc_server.h"
 
-#include <grpc/grpc.h>
+#include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
@@ -29,6 +30,43 @@ void SetKeepalive(grpc::ServerBuilder& builder, const GrpcServerOptions& options
   SetMillis(builder, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
             options.min_ping_interval);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+}
+
+// Clients behind a balancer of connections would otherwise stay with the servers
+// that they met first.
+void SetConnectionAge(grpc::ServerBuilder& builder, const GrpcServerOptions& options) {
+  if (options.max_connection_age.count() > 0) {
+    SetMillis(builder, GRPC_ARG_MAX_CONNECTION_AGE_MS, options.max_connection_age);
+  }
+  if (options.max_connection_idle.count() > 0) {
+    SetMillis(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS, options.max_connection_idle);
+  }
+}
+
+// gRPC adds the plugins that a process has ever asked for, or is only linked to,
+// to all of its servers; this one keeps those that it shall have.
+class ChosenPlugins final : public grpc::ServerBuilderOption {
+ public:
+  explicit ChosenPlugins(const GrpcServerOptions& options) : options_(options) {}
+
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [this](const auto& plugin) { return !IsChosen(plugin->name()); });
+  }
+
+ private:
+  bool IsChosen(const std::string& plugin) const {
+    return (options_.has_reflection && plugin == "proto_server_reflection") ||
+           (options_.has_channelz && plugin == "channelz_service");
+  }
+
+  const GrpcServerOptions options_;
+};
+
+// Servers have the plugins that are known when they begin to be built.
+void MakePluginsKnown(const GrpcServerOptions& options) {
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  if (options.has_channelz) grpc::channelz::experimental::InitChannelzService();
 }
 
 void SetLimits(grpc::ServerBuilder& builder, const GrpcServerOptions& options) {
@@ -68,17 +106,15 @@ Status PrepareSocketFile(std::string_view address) {
 }  // namespace
 
 StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
-                                                        const std::string& service_name,
-                                                        grpc::Service* service,
-                                                        grpc::CallbackGenericService* generic) {
+                                                        const GrpcServices& services) {
   KeepLibrary();
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-
+  MakePluginsKnown(options);
   grpc::ServerBuilder builder;
-  builder.RegisterService(service);
-  builder.RegisterCallbackGenericService(generic);
+  for (grpc::Service* service : services.services) builder.RegisterService(service);
+  if (services.generic != nullptr) builder.RegisterCallbackGenericService(services.generic);
+  builder.SetOption(std::make_unique<ChosenPlugins>(options));
   SetKeepalive(builder, options);
+  SetConnectionAge(builder, options);
   SetLimits(builder, options);
   // Two servers that share a port would each answer half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -99,16 +135,26 @@ StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions&
     addresses.push_back(WithPort(options.addresses[i], ports[i]));
   }
   if (server == nullptr) return Status(StatusCode::kInternal, "gRPC does not start");
-  server->GetHealthCheckService()->SetServingStatus(service_name, true);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), std::move(addresses)));
 }
 
 GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, std::vector<std::string> addresses)
     : server_(std::move(server)), addresses_(std::move(addresses)) {}
 
-GrpcServer::~GrpcServer() { Shutdown(std::chrono::milliseconds(0)); }
+GrpcServer::~GrpcServer() {
+  Shutdown(std::chrono::milliseconds(0));
+  if (taking_ended_ == nullptr) return;
+  grpc_completion_queue_pluck(taking_ended_, this, gpr_inf_future(GPR_CLOCK_REALTIME), nullptr);
+  grpc_completion_queue_shutdown(taking_ended_);
+  grpc_completion_queue_destroy(taking_ended_);
+}
 
-void GrpcServer::StopServing() { server_->GetHealthCheckService()->SetServingStatus(false); }
+// gRPC's C++ server stops taking calls and waits for the end of all of them in
+// one; its C server, which that one stands on, is told separately.
+void GrpcServer::StopTaking() {
+  taking_ended_ = grpc_completion_queue_create_for_pluck(nullptr);
+  grpc_server_shutdown_and_notify(server_->c_server(), taking_ended_, this);
+}
 
 void GrpcServer::Shutdown(std::chrono::milliseconds grace) {
   server_->Shutdown(std::chrono::system_clock::now() + grace);

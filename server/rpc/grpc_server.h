@@ -1,6 +1,7 @@
-// The listening server: our service, health and reflection on some addresses.
+// The listening server: services on some addresses.
 #pragma once
 
+#include <grpc/grpc.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
@@ -29,31 +30,42 @@ struct GrpcServerOptions {
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(10);
   // Connections that ask the server more often than this are closed.
   std::chrono::milliseconds min_ping_interval = std::chrono::seconds(10);
+  // A connection that is so old, give or take a tenth, is asked to be made anew,
+  // and so is one without calls for so long; calls on it finish. 0: never.
+  std::chrono::seconds max_connection_age = std::chrono::minutes(5);
+  std::chrono::seconds max_connection_idle{0};
+  // Whether it describes its services, and its connections and calls, to whom asks.
+  bool has_reflection = true;
+  bool has_channelz = false;
 };
 
-// Serves from Start() until Shutdown(). The standard health service answers for
-// the server as a whole ("") and for every registered service. Thread-safe.
+// What a server serves; must outlive it.
+struct GrpcServices {
+  std::vector<grpc::Service*> services;
+  // Gets the methods that none of them serves. Null: these are UNIMPLEMENTED.
+  grpc::CallbackGenericService* generic = nullptr;
+};
+
+// Serves from Start() until Shutdown(). Thread-safe.
 class GrpcServer {
  public:
-  // `service` and `generic`, which gets the methods that `service` does not
-  // serve itself, must outlive the server. UNAVAILABLE when an address cannot be
-  // listened on. A socket that a killed server left behind is replaced;
-  // FAILED_PRECONDITION when another file is in its place.
+  // UNAVAILABLE when an address cannot be listened on. A socket that a killed
+  // server left behind is replaced; FAILED_PRECONDITION when another file is in
+  // its place.
   static StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
-                                                     const std::string& service_name,
-                                                     grpc::Service* service,
-                                                     grpc::CallbackGenericService* generic);
+                                                     const GrpcServices& services);
   // Shuts down at once.
   ~GrpcServer();
 
   // As given, with the port that was bound in the place of 0.
   const std::vector<std::string>& addresses() const { return addresses_; }
 
-  // From now on health says NOT_SERVING; calls are still taken.
-  void StopServing();
+  // Listens no longer, sends the clients elsewhere and takes no more calls; those
+  // that run go on. Does not wait. To be called once.
+  void StopTaking();
 
-  // Takes no more calls, cancels those that still run after `grace` and waits
-  // until they have ended.
+  // The same, then cancels the calls that still run after `grace` and waits until
+  // they have ended.
   void Shutdown(std::chrono::milliseconds grace);
 
  private:
@@ -61,6 +73,7 @@ class GrpcServer {
 
   const std::unique_ptr<grpc::Server> server_;
   const std::vector<std::string> addresses_;
+  grpc_completion_queue* taking_ended_ = nullptr;  // since StopTaking()
 };
 
 }  // namespace tconv::server

@@ -78,6 +78,18 @@ TEST_F(DrainTest, RunningCallsFinishNewOnesAreRefusedAndTheCodeIsZero) {
   EXPECT_EQ(server_->Wait(), 0);
 }
 
+TEST_F(DrainTest, DuringTheDelayCallsAreTakenWhileHealthSaysNo) {
+  ServerProcess server({"--store=memory:", "--drain-delay-seconds=2"});
+  const Client client(server.target());
+  ASSERT_THAT(client.Create(SmallLayer("up", 1)), IsOk());
+  server.Signal(SIGTERM);
+  while (client.CheckHealth().ok()) {
+  }
+  EXPECT_THAT(client.Forward("up", SmallInput()), IsOk());
+  EXPECT_THAT(client.CheckHealth("tconv.live"), IsOk());
+  EXPECT_EQ(server.Wait(), 0);
+}
+
 TEST_F(DrainTest, ASecondSignalEndsTheServerAtOnce) {
   StartBusyServer(20, {});
   server_->Signal(SIGTERM);

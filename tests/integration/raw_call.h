@@ -102,5 +102,6 @@ inline std::string HealthRequest(std::string_view service) {
 // grpc.health.v1.HealthCheckResponse; field 1 is the status.
 constexpr std::string_view kServing = "\x08\x01";
 constexpr std::string_view kNotServing = "\x08\x02";
+constexpr std::string_view kServiceUnknown = "\x08\x03";
 
 }  // namespace tconv::testing

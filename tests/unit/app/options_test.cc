@@ -55,6 +55,12 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
                                                "--listen=b:2",
                                                "--store=memory:",
                                                "--drain-seconds=7",
+                                               "--drain-delay-seconds=14",
+                                               "--probe-listen=c:3",
+                                               "--max-connection-age-seconds=15",
+                                               "--max-connection-idle-seconds=16",
+                                               "--reflection=off",
+                                               "--channelz=on",
                                                "--compute-threads=3",
                                                "--strategy=reference",
                                                "--plan-cache-bytes=1K",
@@ -76,6 +82,12 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
   EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
   EXPECT_EQ(options.store, "memory:");
   EXPECT_EQ(options.drain_limit, std::chrono::seconds(7));
+  EXPECT_EQ(options.drain_delay, std::chrono::seconds(14));
+  EXPECT_THAT(options.probe_addresses, ElementsAre("c:3"));
+  EXPECT_EQ(options.grpc.max_connection_age, std::chrono::seconds(15));
+  EXPECT_EQ(options.grpc.max_connection_idle, std::chrono::seconds(16));
+  EXPECT_FALSE(options.grpc.has_reflection);
+  EXPECT_TRUE(options.grpc.has_channelz);
   EXPECT_EQ(options.compute_threads, 3);
   EXPECT_EQ(options.strategy, "reference");
   EXPECT_EQ(options.plan_cache_bytes, 1024);
