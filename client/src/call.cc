@@ -1,5 +1,6 @@
 #include "client/src/call.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
@@ -14,6 +15,32 @@ namespace tconv {
 
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
+
+namespace {
+
+// Longer names are wrong, and metadata has its limits, too.
+constexpr size_t kMaxNameBytes = 255;
+
+// Names may have any bytes, metadata may not.
+std::string PercentEncoded(const std::string& text) {
+  std::string encoded;
+  for (const char c : text) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.') {
+      encoded.push_back(c);
+    } else {
+      absl::StrAppend(&encoded, "%", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    }
+  }
+  return encoded;
+}
+
+// Whether a later attempt may fare better.
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status) ||
+         (absl::IsResourceExhausted(status) && RetryDelayOf(status).has_value());
+}
+
+}  // namespace
 
 Call::Call(std::shared_ptr<const Endpoint> endpoint, CallTerms terms, grpc::CompletionQueue& queue)
     : endpoint_(std::move(endpoint)),
@@ -37,12 +64,15 @@ void Call::Start() {
   if (attempts_++ == 0 && terms_.cancellation.stop_possible()) {
     on_stop_.emplace(terms_.cancellation, [this] { Cancel(); });
   }
+  if (!terms_.layer.empty() && terms_.layer.size() <= kMaxNameBytes) {
+    context_->AddMetadata(codec::kLayerKey, PercentEncoded(terms_.layer));
+  }
   StartAttempt();
 }
 
 void Call::EndAttempt(absl::Status status) {
   if (MayRepeatAfter(status)) {
-    const auto next = system_clock::now() + NextDelay();
+    const auto next = system_clock::now() + DelayAfter(status);
     if (next < terms_.deadline) {
       const std::lock_guard lock(cancelling_);
       pause_ = std::make_unique<grpc::Alarm>();
@@ -62,7 +92,7 @@ void Call::Cancel() {
 }
 
 bool Call::MayRepeatAfter(const absl::Status& status) const {
-  if (!absl::IsUnavailable(status) || attempts_ >= endpoint_->retry.attempts) return false;
+  if (!MayPass(status) || attempts_ >= endpoint_->retry.attempts) return false;
   switch (terms_.repeatable) {
     case Repeatable::kAlways:
       return true;
@@ -74,7 +104,11 @@ bool Call::MayRepeatAfter(const absl::Status& status) const {
   return false;
 }
 
-milliseconds Call::NextDelay() const {
+milliseconds Call::DelayAfter(const absl::Status& status) const {
+  return RetryDelayOf(status).value_or(milliseconds(0)) + OwnDelay();
+}
+
+milliseconds Call::OwnDelay() const {
   const RetryPolicy& retry = endpoint_->retry;
   milliseconds longest = retry.first_delay;
   for (int i = 1; i < attempts_ && longest < retry.max_delay; ++i) longest *= 2;

@@ -22,12 +22,13 @@
 
 namespace tconv {
 
-// When a call that failed with UNAVAILABLE may be made again.
+// When a call that failed in passing may be made again.
 enum class Repeatable { kNever, kIfItNeverLeft, kAlways };
 
 // What is called, and on which terms. A copy starts nothing.
 struct CallTerms {
   std::string method = {};  // "/package.Service/Method"
+  std::string layer = {};   // that it is about; empty: none
   Repeatable repeatable = Repeatable::kNever;
   // Of all attempts; time_point::max(): none.
   std::chrono::system_clock::time_point deadline = {};
@@ -70,8 +71,9 @@ class Call {
 
   void Cancel();
   bool MayRepeatAfter(const absl::Status& status) const;
-  // Between half of it and all of it, as RetryPolicy says.
-  std::chrono::milliseconds NextDelay() const;
+  // As RetryPolicy says: of the client's own, and with what the server asks for.
+  std::chrono::milliseconds OwnDelay() const;
+  std::chrono::milliseconds DelayAfter(const absl::Status& status) const;
 
   const std::shared_ptr<const Endpoint> endpoint_;
   const CallTerms terms_;

@@ -25,6 +25,11 @@ using HealthCheckResponse = grpc::health::v1::HealthCheckResponse;
 
 constexpr std::chrono::hours kYear(365 * 24);
 constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+constexpr char kNoLayer[] = "";
+
+// Calls take turns on the servers that say they serve.
+constexpr char kBalancing[] =
+    R"({"loadBalancingConfig":[{"round_robin":{}}],"healthCheckConfig":{"serviceName":""}})";
 
 std::string MethodPath(const char* method) {
   return absl::StrCat("/tconv.v1.TransposedConvService/", method);
@@ -56,7 +61,8 @@ class GrpcConnection final : public Connection {
 
   absl::StatusOr<v1::Layer> Create(const NewLayer& layer, const CallOptions& options) override {
     auto response = CallWith<v1::CreateResponse>(
-        Terms(MethodPath("Create"), Repeatable::kIfItNeverLeft, options), EncodeCreate(layer));
+        Terms(MethodPath("Create"), layer.name, Repeatable::kIfItNeverLeft, options),
+        EncodeCreate(layer));
     if (!response.ok()) return response.status();
     return std::move(*response->mutable_layer());
   }
@@ -69,12 +75,14 @@ class GrpcConnection final : public Connection {
     const size_t bytes = kernel.bytes().size() + (bias ? bias->bytes().size() : 0);
     if (IsStreamed(Transfer::kAutomatic, bytes)) {
       return Await<int64_t>(*endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
-        StartSetWeightsStream(endpoint_, Terms(MethodPath("SetWeightsStream"), repeatable, options),
+        StartSetWeightsStream(endpoint_,
+                              Terms(MethodPath("SetWeightsStream"), name, repeatable, options),
                               name, weights, queue, std::move(done));
       });
     }
-    const auto response = CallWith<v1::SetWeightsResponse>(
-        Terms(MethodPath("SetWeights"), repeatable, options), EncodeSetWeights(name, weights));
+    const auto response =
+        CallWith<v1::SetWeightsResponse>(Terms(MethodPath("SetWeights"), name, repeatable, options),
+                                         EncodeSetWeights(name, weights));
     if (!response.ok()) return response.status();
     return response->weights_version();
   }
@@ -84,9 +92,9 @@ class GrpcConnection final : public Connection {
                                               const CallOptions& options) override {
     return Await<VersionedWeights>(
         *endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
-          StartGetWeightsStream(endpoint_,
-                                Terms(MethodPath("GetWeightsStream"), Repeatable::kAlways, options),
-                                name, queue, std::move(done));
+          StartGetWeightsStream(
+              endpoint_, Terms(MethodPath("GetWeightsStream"), name, Repeatable::kAlways, options),
+              name, queue, std::move(done));
         });
   }
 
@@ -113,9 +121,9 @@ class GrpcConnection final : public Connection {
                                                     const ForwardStreamOptions& options) override {
     return Await<ForwardStreamResult>(
         *endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
-          StartForwardStream(endpoint_,
-                             Terms(MethodPath("ForwardStream"), Repeatable::kNever, options.call),
-                             name, input, output, options, queue, std::move(done));
+          StartForwardStream(
+              endpoint_, Terms(MethodPath("ForwardStream"), name, Repeatable::kNever, options.call),
+              name, input, output, options, queue, std::move(done));
         });
   }
 
@@ -123,41 +131,45 @@ class GrpcConnection final : public Connection {
   absl::StatusOr<v1::ForwardResponse> ForwardShared(const v1::ForwardRequest& request,
                                                     const CallOptions& options) override {
     return CallWith<v1::ForwardResponse>(
-        Terms(MethodPath("Forward"), Repeatable::kIfItNeverLeft, options), codec::Encode(request));
+        Terms(MethodPath("Forward"), request.name(), Repeatable::kIfItNeverLeft, options),
+        codec::Encode(request));
   }
 
   absl::StatusOr<v1::BuildResponse> Build(const v1::BuildRequest& request,
                                           const CallOptions& options) override {
     return CallWith<v1::BuildResponse>(
-        Terms(MethodPath("Build"), Repeatable::kIfItNeverLeft, options), codec::Encode(request));
+        Terms(MethodPath("Build"), request.name(), Repeatable::kIfItNeverLeft, options),
+        codec::Encode(request));
   }
   absl::StatusOr<v1::ComputeOutputShapeResponse> ComputeOutputShape(
       const v1::ComputeOutputShapeRequest& request, const CallOptions& options) override {
     return CallWith<v1::ComputeOutputShapeResponse>(
-        Terms(MethodPath("ComputeOutputShape"), Repeatable::kAlways, options),
+        Terms(MethodPath("ComputeOutputShape"), request.name(), Repeatable::kAlways, options),
         codec::Encode(request));
   }
   absl::StatusOr<v1::GetResponse> Get(const v1::GetRequest& request,
                                       const CallOptions& options) override {
-    return CallWith<v1::GetResponse>(Terms(MethodPath("Get"), Repeatable::kAlways, options),
-                                     codec::Encode(request));
+    return CallWith<v1::GetResponse>(
+        Terms(MethodPath("Get"), request.name(), Repeatable::kAlways, options),
+        codec::Encode(request));
   }
   absl::StatusOr<v1::ListResponse> List(const v1::ListRequest& request,
                                         const CallOptions& options) override {
-    return CallWith<v1::ListResponse>(Terms(MethodPath("List"), Repeatable::kAlways, options),
-                                      codec::Encode(request));
+    return CallWith<v1::ListResponse>(
+        Terms(MethodPath("List"), kNoLayer, Repeatable::kAlways, options), codec::Encode(request));
   }
   absl::StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request,
                                             const CallOptions& options) override {
     return CallWith<v1::DeleteResponse>(
-        Terms(MethodPath("Delete"), Repeatable::kIfItNeverLeft, options), codec::Encode(request));
+        Terms(MethodPath("Delete"), request.name(), Repeatable::kIfItNeverLeft, options),
+        codec::Encode(request));
   }
 
   absl::Status CheckHealth(const std::string& service, const CallOptions& options) override {
     grpc::health::v1::HealthCheckRequest request;
     request.set_service(service);
     const auto response = CallWith<HealthCheckResponse>(
-        Terms(kHealthCheck, Repeatable::kAlways, options), codec::Encode(request));
+        Terms(kHealthCheck, kNoLayer, Repeatable::kAlways, options), codec::Encode(request));
     if (!response.ok()) return response.status();
     if (response->status() == HealthCheckResponse::SERVING) return absl::OkStatus();
     return absl::UnavailableError(
@@ -166,8 +178,10 @@ class GrpcConnection final : public Connection {
   }
 
  private:
-  CallTerms Terms(std::string method, Repeatable repeatable, const CallOptions& options) const {
+  CallTerms Terms(std::string method, std::string layer, Repeatable repeatable,
+                  const CallOptions& options) const {
     CallTerms terms{.method = std::move(method),
+                    .layer = std::move(layer),
                     .repeatable = repeatable,
                     .deadline = system_clock::time_point::max(),
                     .cancellation = options.cancellation};
@@ -196,7 +210,7 @@ class GrpcConnection final : public Connection {
                     grpc::CompletionQueue& queue, ForwardCallback done) {
     if (IsStreamed(options.transfer, input.bytes().size())) {
       return StartForwardStream(
-          endpoint_, Terms(MethodPath("ForwardStream"), Repeatable::kAlways, options.call),
+          endpoint_, Terms(MethodPath("ForwardStream"), name, Repeatable::kAlways, options.call),
           formats_, name, input,
           {.compute_losses = options.compute_losses, .min_version = options.min_version}, queue,
           std::move(done));
@@ -204,7 +218,7 @@ class GrpcConnection final : public Connection {
     auto request = EncodeForward(name, input, options);
     if (!request.ok()) return done(request.status());
     StartUnaryCall(
-        endpoint_, Terms(MethodPath("Forward"), Repeatable::kAlways, options.call),
+        endpoint_, Terms(MethodPath("Forward"), name, Repeatable::kAlways, options.call),
         *std::move(request), queue,
         [memory = endpoint_->memory, done = std::move(done)](absl::StatusOr<UnaryAnswer> answer) {
           if (!answer.ok()) return done(answer.status());
@@ -229,6 +243,11 @@ int Milliseconds(milliseconds time) {
   return static_cast<int>(std::clamp<milliseconds::rep>(time.count(), 1, INT_MAX));
 }
 
+// Whether a target that names its scheme stands for any number of servers.
+bool IsOfReplicas(const std::string& target) {
+  return target.starts_with("dns:") || target.starts_with("ipv4:") || target.starts_with("ipv6:");
+}
+
 }  // namespace
 
 std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptions& options) {
@@ -239,6 +258,7 @@ std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptio
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(options.keepalive_timeout));
   // Else gRPC stops asking while nothing but questions is sent.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  if (IsOfReplicas(target)) arguments.SetServiceConfigJSON(kBalancing);
   auto credentials = options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
   return std::make_shared<GrpcConnection>(grpc::CreateCustomChannel(target, credentials, arguments),
                                           target, options);

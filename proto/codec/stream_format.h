@@ -12,6 +12,9 @@ namespace tconv::codec {
 
 // Metadata of a request: the size of its message, in decimal.
 inline constexpr char kMessageBytesKey[] = "tconv-message-bytes";
+// Metadata of a request: the layer that it is about, percent-encoded, for
+// balancers that send the calls of a layer to one server.
+inline constexpr char kLayerKey[] = "tconv-layer";
 // Trailing metadata of an answer: the server's times in microseconds, as
 // "queue=12,plan=3,compute=840,serialize=5".
 inline constexpr char kTimingKey[] = "tconv-timing";

@@ -74,6 +74,12 @@ class Connection {
 // A connection by gRPC to `target`: "host:port", "unix:/path/of.socket", or any
 // other name that gRPC resolves. Returns at once; the first call connects, and
 // later ones reconnect when they have to. Messages may have any size.
+//
+// A target that names its scheme stands for replicas of a server:
+// "dns:///name:port", all addresses of the name, or "ipv4:10.0.0.1:8500,
+// 10.0.0.2:8500" without the space. Their calls take turns on those replicas that
+// say, by the standard health service, that they serve, and a call that is
+// repeated comes to another one. A name is resolved again when a server leaves.
 std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptions& options = {});
 
 // The same on a channel of the caller's, with its credentials, interceptors and

@@ -11,8 +11,9 @@
 
 namespace tconv {
 
-// Whether a call that failed with UNAVAILABLE, the one code that says the server
-// may answer a little later, is made again. Other errors are never retried.
+// Whether a call that failed in passing is made again: with UNAVAILABLE, or with
+// RESOURCE_EXHAUSTED when the server says after which time another try is worth
+// it (google.rpc.RetryInfo). Other errors are never retried.
 //
 // By themselves are repeated: the calls that only read (Forward, GetWeights,
 // Get, List, ComputeOutputShape, CheckHealth), and SetWeights with `if_version`,
@@ -23,8 +24,9 @@ namespace tconv {
 // never repeated.
 //
 // Before attempt n + 1 the call waits a random time between one half and the
-// whole of min(first_delay * 2^(n - 1), max_delay). It fails at once, with the
-// error of the last attempt, when its timeout would end before that.
+// whole of min(first_delay * 2^(n - 1), max_delay), after the time that the server
+// asks for, if it does. It fails at once, with the error of the last attempt, when
+// its timeout would end before that.
 struct RetryPolicy {
   // How often a call is made at most; 1: never again.
   int attempts = 4;

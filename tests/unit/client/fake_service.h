@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -34,6 +35,16 @@ inline grpc::Status BadRequest(const std::string& field, const std::string& desc
           details.SerializeAsString()};
 }
 
+// A refusal that is worth another try after `delay`.
+inline grpc::Status RefusalFor(std::chrono::milliseconds delay) {
+  google::rpc::RetryInfo info;
+  info.mutable_retry_delay()->set_nanos(static_cast<int32_t>(delay.count() * 1'000'000));
+  google::rpc::Status details;
+  details.set_code(grpc::StatusCode::RESOURCE_EXHAUSTED);
+  details.add_details()->PackFrom(info);
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too much", details.SerializeAsString()};
+}
+
 using ServiceBase =
     v1::TransposedConvService::WithCallbackMethod_Forward<v1::TransposedConvService::Service>;
 
@@ -45,11 +56,15 @@ class FakeService final : public ServiceBase {
     v1::CreateRequest create_request;
     v1::SetWeightsStreamStart set_weights_start;
     std::string announced_bytes;  // metadata of Forward
+    std::string layer;            // metadata of Forward
   };
   Seen seen() const {
     const std::lock_guard lock(mutex_);
     return seen_;
   }
+
+  // What the first call on "refused once" is to wait for.
+  static constexpr std::chrono::milliseconds kRefusal{300};
 
   std::atomic<int> calls = 0;
   // The next calls of Forward, SetWeights, Delete and ForwardStream that fail
@@ -69,16 +84,16 @@ class FakeService final : public ServiceBase {
                                     v1::ForwardResponse* response) override {
     ++calls;
     if (request->name() == "never") return new NeverReactor(entered_);
-    const auto announced = context->client_metadata().find("tconv-message-bytes");
-    const bool has_announced = announced != context->client_metadata().end();
     Note([&](Seen& seen) {
-      seen.announced_bytes =
-          has_announced ? std::string(announced->second.data(), announced->second.size()) : "";
+      seen.announced_bytes = MetadataOf(*context, "tconv-message-bytes");
+      seen.layer = MetadataOf(*context, "tconv-layer");
     });
     context->AddTrailingMetadata("tconv-timing", "queue=1,plan=2,compute=3,serialize=4");
     auto* reactor = context->DefaultReactor();
     if (request->name() == "refused") {
       reactor->Finish(BadRequest("input.shape", "expected 3 channels"));
+    } else if (request->name() == "refused once" && calls == 1) {
+      reactor->Finish(RefusalFor(kRefusal));
     } else if (Fails()) {
       reactor->Finish({grpc::StatusCode::UNAVAILABLE, "later"});
     } else {
@@ -134,6 +149,13 @@ class FakeService final : public ServiceBase {
     void OnCancel() override { Finish(grpc::Status::CANCELLED); }
     void OnDone() override { delete this; }
   };
+
+  // Empty when there is none.
+  static std::string MetadataOf(const grpc::CallbackServerContext& context, const char* key) {
+    const auto found = context.client_metadata().find(key);
+    if (found == context.client_metadata().end()) return "";
+    return {found->second.data(), found->second.size()};
+  }
 
   template <typename Action>
   void Note(Action action) {

@@ -76,6 +76,14 @@ TEST_F(GrpcConnectionTest, AnnouncesTheSizeOfLargeMessages) {
   EXPECT_LT(std::stoi(server_.service.seen().announced_bytes), 400100);
 }
 
+TEST_F(GrpcConnectionTest, NamesTheLayerForBalancers) {
+  const Client client(server_.target);
+  ASSERT_THAT(client.Forward("up-1 \xc3\xa9", Ones(1)), IsOk());
+  EXPECT_EQ(server_.service.seen().layer, "up-1%20%c3%a9");
+  ASSERT_THAT(client.Forward(std::string(300, 'x'), Ones(1)), IsOk());
+  EXPECT_EQ(server_.service.seen().layer, "");
+}
+
 TEST_F(GrpcConnectionTest, CreateSendsShapeAndWeights) {
   const auto layer =
       Client(server_.target)

@@ -69,6 +69,20 @@ TEST_F(RetryTest, DoesNotRepeatOtherErrors) {
   EXPECT_EQ(server_.service.calls, 1);
 }
 
+TEST_F(RetryTest, WaitsAsLongAsTheServerAsksAfterARefusal) {
+  const auto start = steady_clock::now();
+  EXPECT_THAT(client_.Forward("refused once", One()), IsOk());
+  EXPECT_GE(steady_clock::now() - start, testing::FakeService::kRefusal);
+  EXPECT_EQ(server_.service.calls, 2);
+}
+
+TEST_F(RetryTest, FailsAtOnceWhenTheTimeoutEndsBeforeTheServerWantsAnotherTry) {
+  const auto timeout = testing::FakeService::kRefusal - milliseconds(1);
+  EXPECT_THAT(client_.Forward("refused once", One(), {.call = {.timeout = timeout}}),
+              StatusIs(StatusCode::kResourceExhausted));
+  EXPECT_EQ(server_.service.calls, 1);
+}
+
 TEST_F(RetryTest, FailsAtOnceWhenTheTimeoutEndsBeforeTheNextAttempt) {
   ClientOptions options;
   options.retry.first_delay = std::chrono::hours(1);
