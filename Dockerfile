@@ -22,12 +22,15 @@ COPY --from=build /rootfs /
 COPY --from=build --chown=65532:65532 /empty /var/lib/tconv
 USER 65532:65532
 VOLUME /var/lib/tconv
+# Beyond loopback the server wants TLS, TCONV_TLS_CERT and TCONV_TLS_KEY, or TCONV_ALLOW_PLAINTEXT.
 # SQLite's temporary files go beside the database, so that the root may be read-only.
 ENV TCONV_LISTEN=0.0.0.0:8500 \
+    TCONV_PROBE_LISTEN=127.0.0.1:8501 \
     TCONV_STORE=sqlite:/var/lib/tconv/tconv.db \
     SQLITE_TMPDIR=/var/lib/tconv
 EXPOSE 8500
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["tconv", "--deadline", "2", "health"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
+  CMD ["tconv", "--server", "127.0.0.1:8501", "--deadline", "2", "health"]
 ENTRYPOINT ["tconv-server"]
 LABEL org.opencontainers.image.title="tconv" \
       org.opencontainers.image.description="Transposed-convolution layers as a service" \

@@ -64,7 +64,7 @@ podman build --format docker --isolation chroot --network host \
 podman run --detach --name "$name" --read-only --read-only-tmpfs=false --cap-drop all \
   --security-opt no-new-privileges --network none --memory 1g \
   --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 \
-  --volume "$name:/var/lib/tconv" --volume "$case:/case:ro" "$image" >/dev/null
+  --env TCONV_ALLOW_PLAINTEXT=true --volume "$name:/var/lib/tconv" --volume "$case:/case:ro" "$image" >/dev/null
 await_health
 [ "$(podman exec "$name" tconv-server --version)" ] || fail "the server has no version"
 

@@ -1,0 +1,27 @@
+// check_manifests.mjs FILE...: checks Kubernetes manifests against the types of the npm package
+// kubernetes-models, unknown fields included, without a cluster. Run it where that package,
+// typescript and yaml are installed.
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const require = createRequire(`${process.cwd()}/`);
+const yaml = require("yaml");
+
+let count = 0;
+const lines = [];
+for (const file of process.argv.slice(2)) {
+  for (const document of yaml.parseAllDocuments(readFileSync(file, "utf8"))) {
+    const manifest = document.toJS();
+    lines.push(`// ${file}: ${manifest.kind} ${manifest.metadata.name}`);
+    const module = `kubernetes-models/${manifest.apiVersion}/${manifest.kind}`;
+    lines.push(`import type { I${manifest.kind} as Kind${count} } from "${module}";`);
+    lines.push(`const manifest${count}: Kind${count} = ${JSON.stringify(manifest, null, 1)};`);
+    lines.push(`void manifest${count++};`);
+  }
+}
+writeFileSync("manifests.ts", lines.join("\n"));
+execFileSync("node_modules/.bin/tsc", ["--strict", "--noEmit", "--skipLibCheck", "manifests.ts"], {
+  stdio: "inherit",
+});
+console.log(`${count} manifests have only fields that exist, of the right types`);
