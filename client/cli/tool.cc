@@ -27,7 +27,8 @@ struct GlobalOptions {
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.set_version_flag("--version", "tconv " TCONV_VERSION);
-  app.add_option("--server", options.server, "\"host:port\" or \"unix:/path\" of the server")
+  app.add_option("--server", options.server,
+                 "\"host:port\" or \"unix:/path\" of the server, \"dns:///name:port\" of replicas")
       ->envname("TCONV_SERVER")
       ->capture_default_str();
   app.add_option("--deadline", options.deadline_seconds,
