@@ -35,6 +35,9 @@ Command AddGetWeights(CLI::App& app);
 Command AddForward(CLI::App& app);
 Command AddOutputShape(CLI::App& app);
 
+// token_command.cc
+Command AddToken(CLI::App& app);
+
 // bench_command.cc
 Command AddBench(CLI::App& app);
 

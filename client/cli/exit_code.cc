@@ -20,6 +20,9 @@ int ExitCode(const absl::Status& status) {
       return 6;
     case absl::StatusCode::kResourceExhausted:
       return 7;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return 8;
     default:
       return 1;
   }

@@ -19,6 +19,7 @@ inline constexpr char kExitCodeHelp[] =
     "  4  no such layer or service\n"
     "  5  the server cannot be reached, is shutting down, or the deadline passed\n"
     "  6  conflict: the name is taken, the layer is not built, the version moved\n"
-    "  7  over a limit of the server or of a message\n";
+    "  7  over a limit of the server or of a message\n"
+    "  8  the token is missing, unknown, or not good for this\n";
 
 }  // namespace tconv::cli

@@ -59,6 +59,9 @@ void Call::Start() {
     context_ = std::make_unique<grpc::ClientContext>();
     if (terms_.cancellation.stop_requested()) context_->TryCancel();
   }
+  if (absl::Status status = endpoint_->bearer->Sign(*context_); !status.ok()) {
+    return EndAttempt(std::move(status));
+  }
   // gRPC ends calls beyond their deadline at once; the one without is none.
   if (terms_.deadline != system_clock::time_point::max()) context_->set_deadline(terms_.deadline);
   if (attempts_++ == 0 && terms_.cancellation.stop_possible()) {

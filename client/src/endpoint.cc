@@ -19,9 +19,10 @@ std::string PeerBeforeSending(const std::shared_ptr<grpc::Channel>& channel) {
 }  // namespace
 
 Endpoint::Endpoint(std::shared_ptr<grpc::Channel> open_channel, std::string name,
-                   const ClientOptions& options)
+                   const ClientOptions& options, std::shared_ptr<Bearer> token_bearer)
     : channel(std::move(open_channel)),
       target(std::move(name)),
+      bearer(std::move(token_bearer)),
       retry(options.retry),
       memory(MemoryPool::Create(options.max_idle_bytes)),
       peer_before_sending(PeerBeforeSending(channel)) {}

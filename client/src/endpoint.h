@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "client/src/bearer.h"
 #include "client/src/completion.h"
 #include "client/src/memory_pool.h"
 
@@ -17,11 +18,12 @@ namespace tconv {
 // thread-safe.
 struct Endpoint {
   // `target` names the server in messages.
-  Endpoint(std::shared_ptr<grpc::Channel> channel, std::string target,
-           const ClientOptions& options);
+  Endpoint(std::shared_ptr<grpc::Channel> channel, std::string target, const ClientOptions& options,
+           std::shared_ptr<Bearer> bearer);
 
   const std::shared_ptr<grpc::Channel> channel;
   const std::string target;
+  const std::shared_ptr<Bearer> bearer;
   const RetryPolicy retry;
   const std::shared_ptr<MemoryPool> memory;
   const std::shared_ptr<QueuePool> queues = std::make_shared<QueuePool>();

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "client/src/bearer.h"
 #include "client/src/completion.h"
 #include "client/src/forward_stream.h"
 #include "client/src/unary_call.h"
@@ -55,8 +56,9 @@ bool IsStreamed(Transfer transfer, size_t bytes) {
 class GrpcConnection final : public Connection {
  public:
   GrpcConnection(std::shared_ptr<grpc::Channel> channel, std::string target,
-                 const ClientOptions& options)
-      : endpoint_(std::make_shared<const Endpoint>(std::move(channel), std::move(target), options)),
+                 const ClientOptions& options, std::shared_ptr<Bearer> bearer)
+      : endpoint_(std::make_shared<const Endpoint>(std::move(channel), std::move(target), options,
+                                                   std::move(bearer))),
         timeout_(options.timeout) {}
 
   absl::StatusOr<v1::Layer> Create(const NewLayer& layer, const CallOptions& options) override {
@@ -260,13 +262,15 @@ std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptio
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   if (IsOfReplicas(target)) arguments.SetServiceConfigJSON(kBalancing);
   auto credentials = options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
-  return std::make_shared<GrpcConnection>(grpc::CreateCustomChannel(target, credentials, arguments),
-                                          target, options);
+  return std::make_shared<GrpcConnection>(
+      grpc::CreateCustomChannel(target, credentials, arguments), target, options,
+      std::make_shared<Bearer>(options, CheckTokenIsSafe(target, options)));
 }
 
 std::shared_ptr<Connection> ConnectOver(std::shared_ptr<grpc::Channel> channel,
                                         const ClientOptions& options) {
-  return std::make_shared<GrpcConnection>(std::move(channel), "the server", options);
+  return std::make_shared<GrpcConnection>(std::move(channel), "the server", options,
+                                          std::make_shared<Bearer>(options, absl::OkStatus()));
 }
 
 }  // namespace tconv

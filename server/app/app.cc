@@ -57,6 +57,7 @@ GrpcServerOptions ProbeOptions(const std::vector<std::string>& addresses) {
   return {.addresses = addresses,
           .max_message_bytes = 1 << 10,
           .max_transport_bytes = 16 << 20,
+          .allow_plaintext = true,
           .has_reflection = false};
 }
 
@@ -68,25 +69,37 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
     TCONV_ASSIGN_OR_RETURN(options.store, PrepareDefaultStore());
   }
   auto app = std::unique_ptr<App>(new App);
+  if (!options.access_file.empty()) {
+    TCONV_ASSIGN_OR_RETURN(app->access_file_,
+                           AccessReloader::Start(options.access_file, app->access_));
+  }
   TCONV_ASSIGN_OR_RETURN(app->store_, OpenStore(options.store));
   TCONV_ASSIGN_OR_RETURN(app->pool_, WorkerPool::Make(options.compute_threads));
   TCONV_ASSIGN_OR_RETURN(auto strategies, MakeStrategies(*app->pool_));
   TCONV_ASSIGN_OR_RETURN(app->planner_, Planner::Make(std::move(strategies), options.strategy));
   app->plans_ = std::make_unique<PlanCache>(*app->planner_, options.plan_cache_bytes);
-  TCONV_ASSIGN_OR_RETURN(app->host_, LayerHost::Open(*app->store_, *app->plans_, options.host));
+  TCONV_ASSIGN_OR_RETURN(app->host_,
+                         LayerHost::Open(*app->store_, *app->plans_, options.host, &app->access_));
 
   app->memory_ = std::make_unique<SharedMemory>(options.shared_memory);
   app->work_ = std::make_unique<AdmissionQueue>(options.admission, &app->pool_->slots());
   AdmissionLimits reads = options.admission;
   reads.handler_threads = kReadThreads;
   app->reads_ = std::make_unique<AdmissionQueue>(reads);
+  app->arrivals_ = std::make_unique<ArrivalWatch>(options.request_arrival);
+  app->door_ = std::make_unique<Door>(
+      app->access_,
+      std::make_shared<Allowance>(
+          "the server", AllowanceLimits{.calls_per_second = options.max_calls_per_second}),
+      *app->arrivals_);
   app->service_ = std::make_unique<TransposedConvServiceImpl>(
-      *app->host_, *app->memory_, *app->reads_, *app->work_, options.grpc.max_message_bytes);
+      *app->host_, *app->memory_, *app->door_, *app->reads_, *app->work_,
+      options.grpc.max_message_bytes);
   if (!options.shared_memory_socket.empty()) {
     TCONV_ASSIGN_OR_RETURN(app->segments_,
                            SegmentServer::Start({options.shared_memory_socket}, *app->memory_));
   }
-  app->health_ = std::make_unique<ServerHealth>(app->host_->health());
+  app->health_ = std::make_unique<ServerHealth>(app->host_->health(), app->access_);
   TCONV_ASSIGN_OR_RETURN(
       app->server_,
       GrpcServer::Start(options.grpc, {.services = {app->service_.get(), app->health_->service()},

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "server/access/access_control.h"
+#include "server/access/access_reloader.h"
 #include "server/app/options.h"
 #include "server/base/status.h"
 #include "server/compute/plan_cache.h"
@@ -15,6 +17,8 @@
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
 #include "server/host/shared_memory.h"
+#include "server/rpc/arrival_watch.h"
+#include "server/rpc/door.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/segment_server.h"
 #include "server/rpc/server_health.h"
@@ -55,6 +59,8 @@ class App {
   App() = default;
 
   // In the order of construction: each part uses only those before it.
+  AccessControl access_;
+  std::unique_ptr<AccessReloader> access_file_;  // null: everybody may do everything
   std::unique_ptr<LayerStore> store_;
   std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<const Planner> planner_;
@@ -63,6 +69,8 @@ class App {
   std::unique_ptr<SharedMemory> memory_;
   std::unique_ptr<AdmissionQueue> reads_;
   std::unique_ptr<AdmissionQueue> work_;
+  std::unique_ptr<ArrivalWatch> arrivals_;
+  std::unique_ptr<Door> door_;
   std::unique_ptr<TransposedConvServiceImpl> service_;
   std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
   std::unique_ptr<ServerHealth> health_;

@@ -42,9 +42,16 @@ class OptionAdder {
   }
 
   template <typename T>
-  void AddNumber(const std::string& name, T& value, int64_t least, int64_t most,
-                 const std::string& help) {
-    Add(name, value, help)->check(CLI::Range(least, most).description(""))->type_name("NUMBER");
+  CLI::Option* AddNumber(const std::string& name, T& value, int64_t least, int64_t most,
+                         const std::string& help) {
+    return Add(name, value, help)
+        ->check(CLI::Range(least, most).description(""))
+        ->type_name("NUMBER");
+  }
+
+  // Yes when it is given, or when its variable is "true".
+  void AddFlag(const std::string& name, bool& value, const std::string& help) {
+    Placed(app_.add_flag("--" + name, value, help), name);
   }
 
   // A number of the units of `value`, which the name of the option tells.

@@ -20,7 +20,7 @@ constexpr char kFooter[] =
 
 A value comes from the command line, else from the config file, else from the
 environment: --max-layers is TCONV_MAX_LAYERS. The file has lines such as
-  listen = "0.0.0.0:8500"
+  listen = "127.0.0.1:8501"
 with the names of the options without the dashes.
 
 Every address listened on is a line "listening on ADDRESS" on standard output, with
@@ -79,6 +79,25 @@ void AddHealthOptions(OptionAdder& adder, ServerOptions& options) {
                 "Most seconds, after that, for calls to finish");
 }
 
+void AddSecurityOptions(OptionAdder& adder, ServerOptions& options) {
+  adder.BeginGroup("Security");
+  adder
+      .Add("tls-cert", options.grpc.tls.certificate,
+           "PEM file with the certificate of the server; read again when it changes")
+      ->type_name("FILE");
+  adder.Add("tls-key", options.grpc.tls.key, "PEM file with its key")->type_name("FILE");
+  adder
+      .Add("tls-client-ca", options.grpc.tls.client_ca,
+           "PEM file: clients need a certificate signed by one of these")
+      ->type_name("FILE");
+  adder.AddFlag("allow-plaintext", options.grpc.allow_plaintext,
+                "Listen beyond loopback without TLS, where something else protects the network");
+  adder
+      .Add("access-file", options.access_file,
+           "JSON file with tenants and tokens; read again when it changes")
+      ->type_name("FILE");
+}
+
 void AddComputationOptions(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Computation");
   adder.AddNumber("compute-threads", options.compute_threads, 0, kMaxThreads,
@@ -111,7 +130,17 @@ void AddCallLimits(OptionAdder& adder, ServerOptions& options) {
                 "One request or answer; the default is all that protobuf can carry");
   adder.AddSize("max-transport-bytes", options.grpc.max_transport_bytes, 1 << 20, kMaxBytes,
                 "Messages on their way in or out");
-
+  adder
+      .AddNumber("max-calls-per-second", options.max_calls_per_second, 0, kNoLimit,
+                 "Calls of all clients together")
+      ->default_str("no limit");
+  adder.AddNumber("max-connection-calls", options.grpc.max_connection_calls, 1, 1'000'000,
+                  "Calls that one connection may have open, others wait in the client");
+  adder.AddSize("max-header-bytes", options.grpc.max_header_bytes, 1 << 10, 1 << 20,
+                "Metadata of one call");
+  adder.AddTime("request-arrival-seconds", options.request_arrival, 1, 86'400,
+                "Most seconds for a request, or the next message of a stream, to arrive or be "
+                "taken");
   adder.AddSize("max-shared-memory-bytes", options.shared_memory.max_bytes, 1, kMaxBytes,
                 "Memory of clients that is mapped, more is refused");
 }
@@ -158,6 +187,7 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   AddServiceOptions(adder, options);
   AddConnectionOptions(adder, options);
   AddHealthOptions(adder, options);
+  AddSecurityOptions(adder, options);
   AddComputationOptions(adder, options);
   AddCallLimits(adder, options);
   AddLayerLimits(adder, options);

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "server/access/access_rules.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
@@ -24,6 +25,10 @@ struct ServerOptions {
   std::string strategy = "auto";  // or the only one that may compute
   int compute_threads = 0;        // 0: the processors that the process may use
   int64_t plan_cache_bytes = int64_t{1} << 30;
+  std::string access_file;  // as ParseAccessFile(); empty: everybody may do everything
+  int64_t max_calls_per_second = kNoLimit;
+  // For a request, or the next message of a stream, to arrive or be taken.
+  std::chrono::seconds request_arrival{120};
   AdmissionLimits admission = {.handler_threads = 0};  // 0: compute threads + 6
   HostLimits host;
   std::string shared_memory_socket;  // path; empty: no shared memory

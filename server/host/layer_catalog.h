@@ -66,8 +66,12 @@ class LayerCatalog final : public HealthSource {
 
   // As in LayerRegistry.
   int64_t size() const { return registry_.size(); }
-  std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit) const {
-    return registry_.After(after, limit);
+  std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
+                                            const LayerRegistry::NamePredicate& includes) const {
+    return registry_.After(after, limit, includes);
+  }
+  std::vector<std::shared_ptr<Layer>> WithPrefix(const std::string& prefix) const {
+    return registry_.WithPrefix(prefix);
   }
   std::string GenerateName(const std::string& stem) { return registry_.GenerateName(stem); }
 

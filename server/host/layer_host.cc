@@ -48,8 +48,7 @@ Status BuiltAlready(const std::string& name) {
 // Refuses weights over the limit before anything is allocated for them.
 Status CheckWeightBytes(const LayerConfig& config, int64_t in_channels, int64_t limit) {
   TCONV_RETURN_IF_ERROR(KernelShape(config, in_channels).status());
-  const int64_t bytes =
-      ParameterCount(config, in_channels) * static_cast<int64_t>(SizeOf(config.dtype.variable));
+  const int64_t bytes = WeightBytesOf(config, in_channels);
   if (bytes > limit) {
     return MakeError(StatusCode::kResourceExhausted,
                      "weights take {} bytes, the server allows {} for a layer", bytes, limit);
@@ -101,38 +100,42 @@ Status CheckOutputBytes(const ForwardJob& job, const DeconvProblem& problem, int
 }  // namespace
 
 LayerHost::LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans,
-                     const HostLimits& limits)
+                     const HostLimits& limits, const AccessControl* access)
     : catalog_(std::move(catalog)),
       plans_(plans),
       limits_(limits),
+      quota_(*catalog_, access),
       memory_(BlockPool::Make(limits.max_idle_tensor_bytes)) {}
 
 StatusOr<std::unique_ptr<LayerHost>> LayerHost::Open(LayerStore& store, PlanCache& plans,
-                                                     const HostLimits& limits) {
+                                                     const HostLimits& limits,
+                                                     const AccessControl* access) {
   TCONV_ASSIGN_OR_RETURN(auto catalog,
                          LayerCatalog::Open(store, plans, limits.max_loaded_weight_bytes));
-  return std::unique_ptr<LayerHost>(new LayerHost(std::move(catalog), plans, limits));
+  return std::unique_ptr<LayerHost>(new LayerHost(std::move(catalog), plans, limits, access));
 }
 
 StatusOr<LayerInfo> LayerHost::Create(LayerDraft draft) {
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> weights,
                          FirstWeights(draft, limits_.max_layer_bytes));
-  const std::string name = draft.name.empty() ? draft.config.name : draft.name;
+  const std::string name = draft.chosen_name();
   TCONV_RETURN_IF_ERROR(CheckName(name));
 
-  MutexLock lock(create_mutex_);
+  MutexLock lock(quota_mutex_);
   if (catalog_->size() >= limits_.max_layers) {
     return MakeError(StatusCode::kResourceExhausted, "the server holds its limit of {} layers",
                      limits_.max_layers);
   }
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer,
-                         name.empty() ? CreateUnderFreeName(draft.config, weights)
+                         name.empty() ? CreateUnderFreeName(draft, weights)
                                       : CreateNamed(name, draft.config, weights));
   return Describe(*layer);
 }
 
 StatusOr<std::shared_ptr<Layer>> LayerHost::CreateNamed(
     const std::string& name, LayerConfig config, const std::shared_ptr<const Weights>& weights) {
+  TCONV_RETURN_IF_ERROR(
+      quota_.CheckRoomFor(name, 1, weights == nullptr ? 0 : weights->size_bytes()));
   if (config.name.empty()) config.name = name;
   const LayerSnapshot state = weights == nullptr ? LayerSnapshot() : SnapshotOf(*weights);
   return catalog_->Create({.name = name,
@@ -143,10 +146,10 @@ StatusOr<std::shared_ptr<Layer>> LayerHost::CreateNamed(
 }
 
 StatusOr<std::shared_ptr<Layer>> LayerHost::CreateUnderFreeName(
-    const LayerConfig& config, const std::shared_ptr<const Weights>& weights) {
-  const std::string stem = SnakeCaseClassName(config.spatial_rank);
+    const LayerDraft& draft, const std::shared_ptr<const Weights>& weights) {
+  const std::string stem = draft.name_prefix + SnakeCaseClassName(draft.config.spatial_rank);
   for (int attempt = 1;; ++attempt) {
-    auto layer = CreateNamed(catalog_->GenerateName(stem), config, weights);
+    auto layer = CreateNamed(catalog_->GenerateName(stem), draft.config, weights);
     // Other servers generate the same names.
     const bool is_taken = layer.status().code() == StatusCode::kAlreadyExists;
     if (!is_taken || attempt == kMostNamesTried) return layer;
@@ -158,10 +161,13 @@ StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
   TCONV_ASSIGN_OR_RETURN(const int64_t in_channels, InputChannels(layer->config(), input_shape));
   TCONV_RETURN_IF_ERROR(CheckWeightBytes(layer->config(), in_channels, limits_.max_layer_bytes));
-
-  MutexLock lock(layer->change_mutex());
   if (layer->newest().is_built()) return BuiltAlready(name);
   TCONV_ASSIGN_OR_RETURN(Weights weights, InitializeWeights(layer->config(), in_channels));
+
+  MutexLock quota_lock(quota_mutex_);
+  MutexLock lock(layer->change_mutex());
+  if (layer->newest().is_built()) return BuiltAlready(name);
+  TCONV_RETURN_IF_ERROR(quota_.CheckRoomFor(name, 0, weights.size_bytes()));
   const auto version =
       catalog_->Advance(*layer, std::make_shared<Weights>(std::move(weights)), /*if_version=*/0);
   if (version.status().code() == StatusCode::kAborted) return BuiltAlready(name);
@@ -336,10 +342,11 @@ StatusOr<LayerInfo> LayerHost::Get(const std::string& name) {
   return info;
 }
 
-LayerPage LayerHost::List(const std::string& after, size_t limit) const {
+LayerPage LayerHost::List(const std::string& after, size_t limit,
+                          const LayerRegistry::NamePredicate& includes) const {
   LayerPage page;
   // One more than asked for tells whether there is a next page.
-  for (const auto& layer : catalog_->After(after, limit + 1)) {
+  for (const auto& layer : catalog_->After(after, limit + 1, includes)) {
     if (page.layers.size() == limit) {
       page.next = page.layers.back().name;
       break;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "server/access/access_control.h"
 #include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/compute/plan_cache.h"
@@ -19,6 +20,8 @@
 #include "server/host/health_source.h"
 #include "server/host/layer.h"
 #include "server/host/layer_catalog.h"
+#include "server/host/layer_quota.h"
+#include "server/host/layer_registry.h"
 #include "server/host/queued_call.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
@@ -52,6 +55,10 @@ struct LayerDraft {
   LayerConfig config;
   PartialShape input_shape;  // empty: not given
   std::optional<WeightsSource> weights;
+  std::string name_prefix;  // that a generated name begins with
+
+  // Empty when one is to be generated.
+  const std::string& chosen_name() const { return name.empty() ? config.name : name; }
 };
 
 // What Get tells of a layer.
@@ -79,11 +86,13 @@ struct LayerPage {
 // the same name, with paths of the request's fields.
 class LayerHost {
  public:
-  // Reads the index of the store; weights are read when first needed. `store`
-  // and `plans` must outlive the host.
+  // Reads the index of the store; weights are read when first needed. `store`,
+  // `plans` and `access`, which tells the limits of tenants unless it is null, must
+  // outlive the host.
   // Damaged layers are logged and answer DATA_LOSS until they are deleted.
   static StatusOr<std::unique_ptr<LayerHost>> Open(LayerStore& store, PlanCache& plans,
-                                                   const HostLimits& limits);
+                                                   const HostLimits& limits,
+                                                   const AccessControl* access = nullptr);
 
   StatusOr<LayerInfo> Create(LayerDraft draft);
   StatusOr<LayerInfo> Build(const std::string& name, std::span<const int64_t> input_shape);
@@ -123,19 +132,22 @@ class LayerHost {
   StatusOr<PartialShape> ComputeOutputShape(const std::string& name,
                                             std::span<const int64_t> input_shape);
   StatusOr<LayerInfo> Get(const std::string& name);
-  // Layers whose names come after `after`, at most `limit` (> 0) of them.
-  LayerPage List(const std::string& after, size_t limit) const;
+  // Layers whose names come after `after` and satisfy `includes`, at most `limit`
+  // (> 0) of them.
+  LayerPage List(const std::string& after, size_t limit,
+                 const LayerRegistry::NamePredicate& includes) const;
   Status Delete(const std::string& name);
 
   HealthSource& health() { return *catalog_; }
 
  private:
-  LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans, const HostLimits& limits);
+  LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans, const HostLimits& limits,
+            const AccessControl* access);
 
   StatusOr<std::shared_ptr<Layer>> CreateNamed(const std::string& name, LayerConfig config,
                                                const std::shared_ptr<const Weights>& weights);
   StatusOr<std::shared_ptr<Layer>> CreateUnderFreeName(
-      const LayerConfig& config, const std::shared_ptr<const Weights>& weights);
+      const LayerDraft& draft, const std::shared_ptr<const Weights>& weights);
   StatusOr<ReadyForward> Prepare(const Layer& layer, const std::shared_ptr<const Weights>& weights,
                                  ForwardJob& job);
   void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
@@ -149,9 +161,10 @@ class LayerHost {
   const std::unique_ptr<LayerCatalog> catalog_;
   PlanCache& plans_;
   const HostLimits limits_;
+  const LayerQuota quota_;
   const std::shared_ptr<BlockPool> memory_;  // of inputs and outputs
-  // Held from counting the layers until there is another one.
-  Mutex create_mutex_;
+  // Held while what the quotas count changes; taken before the mutex of a layer.
+  Mutex quota_mutex_;
 };
 
 }  // namespace tconv::server

@@ -77,14 +77,24 @@ int64_t LayerRegistry::size() const {
   return static_cast<int64_t>(entries_.size());
 }
 
-std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after,
-                                                         size_t limit) const {
+std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after, size_t limit,
+                                                         const NamePredicate& includes) const {
   MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Layer>> page;
   for (auto it = entries_.upper_bound(after); it != entries_.end() && page.size() < limit; ++it) {
-    if (it->second.layer != nullptr) page.push_back(it->second.layer);
+    if (it->second.layer != nullptr && includes(it->first)) page.push_back(it->second.layer);
   }
   return page;
+}
+
+std::vector<std::shared_ptr<Layer>> LayerRegistry::WithPrefix(const std::string& prefix) const {
+  MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<Layer>> found;
+  for (auto it = entries_.lower_bound(prefix);
+       it != entries_.end() && it->first.starts_with(prefix); ++it) {
+    if (it->second.layer != nullptr) found.push_back(it->second.layer);
+  }
+  return found;
 }
 
 std::string LayerRegistry::GenerateName(const std::string& stem) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +31,8 @@ struct Registered {
 // in use.
 class LayerRegistry {
  public:
+  using NamePredicate = std::function<bool(const std::string&)>;
+
   // NOT_FOUND; DATA_LOSS for a damaged layer.
   StatusOr<std::shared_ptr<Layer>> Find(const std::string& name) const;
   // Of a damaged layer, too. NOT_FOUND.
@@ -47,9 +50,13 @@ class LayerRegistry {
                                               const std::optional<std::vector<int64_t>>& living);
 
   int64_t size() const;
-  // At most `limit` layers whose names come after `after`, in the order of their
-  // names. Without the damaged ones.
-  std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit) const;
+  // At most `limit` layers whose names come after `after` and satisfy `includes`,
+  // in the order of their names. Without the damaged ones.
+  std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
+                                            const NamePredicate& includes) const;
+
+  // All whose names begin with `prefix`. Without the damaged ones.
+  std::vector<std::shared_ptr<Layer>> WithPrefix(const std::string& prefix) const;
 
   // A free name as Keras generates them: the stem, then stem_1, stem_2, ...
   // The next call with the same stem goes on from there.

@@ -18,7 +18,7 @@ constexpr int kOutputDataPath[] = {v1::ForwardResponse::kOutputFieldNumber,
 }  // namespace
 
 Status ForwardCall::Accept() {
-  observer().set_layer(request_.name());
+  TCONV_RETURN_IF_ERROR(UseLayer(request_.name()));
   TCONV_RETURN_IF_ERROR(CheckMinVersion(request_.min_version()));
   if (!request_.has_input()) return InvalidField("input", "expected a tensor, got none");
   auto input = SourceOf(request_.input(), kInputPath, payloads(), memory_);

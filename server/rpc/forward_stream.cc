@@ -20,18 +20,20 @@ using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 class ForwardStreamCall final : public StreamReactor<Reactor> {
  public:
   ForwardStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context)
-      : StreamReactor(method, context), host_(host) {
-    StartRead(&received_);
-  }
+      : StreamReactor(method, context), host_(host) {}
 
  private:
+  void Listen() override TCONV_REQUIRES(mutex_) {
+    BeginReceiving();
+    StartRead(&received_);
+  }
   void OnReadDone(bool ok) override { React(this, &ForwardStreamCall::TakeMessage, ok); }
   void OnWriteDone(bool ok) override { React(this, &ForwardStreamCall::AfterWrite, ok); }
 
   // ---- Receiving.
 
   void TakeMessage(bool ok) TCONV_REQUIRES(mutex_) {
-    is_reading_ = false;
+    EndReceiving();
     if (has_ended()) return;
     Status status =
         ok ? TakePart() : InvalidField("end", "expected this part, the stream ended without it");
@@ -60,9 +62,10 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   Status TakeStart(v1::ForwardStreamRequest request) TCONV_REQUIRES(mutex_) {
     if (!request.has_start()) return InvalidField("start", "expected this part first");
     start_ = std::move(*request.mutable_start());
+    TCONV_RETURN_IF_ERROR(UseLayer(start_.name()));
     const Status valid = CheckMinVersion(start_.min_version());
     if (!valid.ok()) return InField("start", valid);
-    TCONV_RETURN_IF_ERROR(Enter(start_.name(), 0));
+    TCONV_RETURN_IF_ERROR(Enter(0));
     AskForTurn();
     return OkStatus();
   }
@@ -110,7 +113,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   // ---- Sending.
 
   void AfterWrite(bool ok) TCONV_REQUIRES(mutex_) {
-    is_writing_ = false;
+    EndSending();
     if (has_ended()) return;
     if (!ok) return End(Status(StatusCode::kCancelled, "the caller takes no more output"));
     if (is_end_sent_) return End(OkStatus());
@@ -164,7 +167,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
     if (!encoded.ok()) return End(encoded.status());
     sent_ = *std::move(encoded);
     CountSent(sent_.Length());
-    is_writing_ = true;
+    BeginSending();
     StartWrite(&sent_);
   }
 
@@ -172,11 +175,8 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   void Proceed() override TCONV_REQUIRES(mutex_) {
     const StatusOr<bool> is_ready = MoveReceived();
     if (!is_ready.ok()) return End(is_ready.status());
-    if (*is_ready && !is_reading_ && !is_input_ended_) {
-      is_reading_ = true;
-      StartRead(&received_);
-    }
-    if (!is_writing_) SendPart();
+    if (*is_ready && !is_receiving() && !is_input_ended_) Listen();
+    if (!is_sending()) SendPart();
     if (session_->CanCompute()) AskForTurn();
   }
 
@@ -188,9 +188,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
 
   std::optional<IncomingElements> incoming_ TCONV_GUARDED_BY(mutex_);
   OutgoingElements outgoing_ TCONV_GUARDED_BY(mutex_);
-  bool is_reading_ TCONV_GUARDED_BY(mutex_) = true;
   bool is_input_ended_ TCONV_GUARDED_BY(mutex_) = false;
-  bool is_writing_ TCONV_GUARDED_BY(mutex_) = false;
   bool is_start_sent_ TCONV_GUARDED_BY(mutex_) = false;
   bool holds_output_ TCONV_GUARDED_BY(mutex_) = false;  // that is not delivered yet
   bool is_end_sent_ TCONV_GUARDED_BY(mutex_) = false;
@@ -200,7 +198,9 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
 
 Reactor* StartForwardStream(LayerHost& host, const Method& method,
                             grpc::CallbackServerContext& context) {
-  return new ForwardStreamCall(host, method, context);
+  auto* call = new ForwardStreamCall(host, method, context);
+  call->Begin();
+  return call;
 }
 
 }  // namespace tconv::server

@@ -22,19 +22,22 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
   GetWeightsStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context,
                        const grpc::ByteBuffer& request)
-      : StreamReactor(method, context), host_(host) {
-    React(this, &GetWeightsStreamCall::TakeRequest, request);
-  }
+      : StreamReactor(method, context), host_(host), encoded_(request) {}
 
  private:
   void OnWriteDone(bool ok) override { React(this, &GetWeightsStreamCall::AfterWrite, ok); }
 
-  void TakeRequest(grpc::ByteBuffer encoded) TCONV_REQUIRES(mutex_) {
-    CountReceived(encoded.Length());
-    Status status = codec::ReceivedPayloads::Parse(&encoded, &request_).status();
-    if (status.ok()) status = Enter(request_.name(), 0);
-    if (!status.ok()) return End(status);
+  // The request has arrived before the call began.
+  void Listen() override TCONV_REQUIRES(mutex_) {
+    if (const Status taken = TakeRequest(); !taken.ok()) return End(taken);
     AskForTurn();
+  }
+
+  Status TakeRequest() TCONV_REQUIRES(mutex_) {
+    CountReceived(encoded_.Length());
+    TCONV_RETURN_IF_ERROR(codec::ReceivedPayloads::Parse(&encoded_, &request_).status());
+    TCONV_RETURN_IF_ERROR(UseLayer(request_.name()));
+    return Enter(0);
   }
 
   // The weights may have to be read from the store.
@@ -50,6 +53,7 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
   void Proceed() override TCONV_REQUIRES(mutex_) { SendStart(); }
 
   void AfterWrite(bool ok) TCONV_REQUIRES(mutex_) {
+    EndSending();
     if (has_ended()) return;
     if (!ok) return End(Status(StatusCode::kCancelled, "the caller takes no more weights"));
     if (is_end_sent_) return End(OkStatus());
@@ -88,11 +92,13 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
     if (!encoded.ok()) return End(encoded.status());
     sent_ = *std::move(encoded);
     CountSent(sent_.Length());
+    BeginSending();
     StartWrite(&sent_);
   }
 
   LayerHost& host_;
-  grpc::ByteBuffer sent_;  // by the write under way
+  grpc::ByteBuffer encoded_;  // the request
+  grpc::ByteBuffer sent_;     // by the write under way
   v1::GetWeightsStreamRequest request_;
   std::shared_ptr<const Weights> weights_ TCONV_GUARDED_BY(mutex_);
   OutgoingElements outgoing_ TCONV_GUARDED_BY(mutex_);
@@ -105,7 +111,9 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
 Reactor* StartGetWeightsStream(LayerHost& host, const Method& method,
                                grpc::CallbackServerContext& context,
                                const grpc::ByteBuffer& request) {
-  return new GetWeightsStreamCall(host, method, context, request);
+  auto* call = new GetWeightsStreamCall(host, method, context, request);
+  call->Begin();
+  return call;
 }
 
 }  // namespace tconv::server

@@ -18,6 +18,8 @@
 namespace tconv::server {
 namespace {
 
+constexpr std::string_view kSocketScheme = "unix:";
+
 void SetMillis(grpc::ServerBuilder& builder, const char* argument, std::chrono::milliseconds time) {
   builder.AddChannelArgument(argument, static_cast<int>(time.count()));
 }
@@ -79,6 +81,10 @@ void SetLimits(grpc::ServerBuilder& builder, const GrpcServerOptions& options) {
   grpc::ResourceQuota quota("tconv");
   quota.Resize(static_cast<size_t>(options.max_transport_bytes));
   builder.SetResourceQuota(quota);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_connection_calls);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
+                             static_cast<int>(options.max_header_bytes));
+  SetMillis(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, options.handshake_timeout);
 }
 
 // The last user of the library waits at its end for a thread that may sleep for
@@ -94,11 +100,12 @@ std::string WithPort(const std::string& address, int port) {
   return fmt::format("{}:{}", address.substr(0, address.size() - kAnyPort.size()), port);
 }
 
+bool IsSocketFile(std::string_view address) { return address.starts_with(kSocketScheme); }
+
 // gRPC itself would take the file away from a server that listens on it.
 Status PrepareSocketFile(std::string_view address) {
-  constexpr std::string_view kScheme = "unix:";
-  if (!address.starts_with(kScheme)) return OkStatus();
-  address.remove_prefix(kScheme.size());
+  if (!IsSocketFile(address)) return OkStatus();
+  address.remove_prefix(kSocketScheme.size());
   if (address.starts_with("//")) address.remove_prefix(2);
   return RemoveStaleSocket(std::string(address));
 }
@@ -107,6 +114,7 @@ Status PrepareSocketFile(std::string_view address) {
 
 StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                         const GrpcServices& services) {
+  TCONV_RETURN_IF_ERROR(CheckExposure(options.addresses, options.tls, options.allow_plaintext));
   KeepLibrary();
   MakePluginsKnown(options);
   grpc::ServerBuilder builder;
@@ -118,10 +126,17 @@ StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions&
   SetLimits(builder, options);
   // Two servers that share a port would each answer half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+  if (!options.tls.certificate.empty()) {
+    TCONV_ASSIGN_OR_RETURN(credentials, MakeTlsCredentials(options.tls));
+  }
   std::vector<int> ports(options.addresses.size(), -1);
   for (size_t i = 0; i < ports.size(); ++i) {
-    TCONV_RETURN_IF_ERROR(PrepareSocketFile(options.addresses[i]));
-    builder.AddListeningPort(options.addresses[i], grpc::InsecureServerCredentials(), &ports[i]);
+    const std::string& address = options.addresses[i];
+    TCONV_RETURN_IF_ERROR(PrepareSocketFile(address));
+    builder.AddListeningPort(
+        address, IsSocketFile(address) ? grpc::InsecureServerCredentials() : credentials,
+        &ports[i]);
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
 

@@ -13,17 +13,28 @@
 #include <vector>
 
 #include "server/base/status.h"
+#include "server/rpc/credentials.h"
 
 namespace tconv::server {
 
 struct GrpcServerOptions {
   // "host:port", "[v6]:port" or "unix:/path"; port 0 takes a free one.
   std::vector<std::string> addresses;
+  // For all addresses but Unix sockets, which do not leave the machine.
+  TlsFiles tls;
+  // As for CheckExposure().
+  bool allow_plaintext = false;
   // Of one message, either way. protobuf carries up to 2^31 - 1.
   int64_t max_message_bytes = (int64_t{1} << 31) - 1;
   // Memory for messages that are still on their way in or out; beyond it calls
   // are refused with RESOURCE_EXHAUSTED.
   int64_t max_transport_bytes = int64_t{8} << 30;
+  // Calls that one connection may have open; a client waits with others.
+  int max_connection_calls = 1000;
+  // Of the metadata of a call, as HTTP/2 counts it.
+  int64_t max_header_bytes = 8 << 10;
+  // For a connection to be set up, TLS included.
+  std::chrono::milliseconds handshake_timeout = std::chrono::seconds(20);
   // A connection is asked for a sign of life after this time without one, and
   // has the second time to give it; else its calls end.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(20);
@@ -49,9 +60,9 @@ struct GrpcServices {
 // Serves from Start() until Shutdown(). Thread-safe.
 class GrpcServer {
  public:
-  // UNAVAILABLE when an address cannot be listened on. A socket that a killed
-  // server left behind is replaced; FAILED_PRECONDITION when another file is in
-  // its place.
+  // Errors of CheckExposure() and MakeTlsCredentials(). UNAVAILABLE when an address
+  // cannot be listened on. A socket that a killed server left behind is replaced;
+  // FAILED_PRECONDITION when another file is in its place.
   static StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
                                                      const GrpcServices& services);
   // Shuts down at once.

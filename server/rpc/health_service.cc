@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/wire/status_codec.h"
+
 namespace tconv::server {
 namespace {
 
@@ -22,6 +24,12 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
  public:
   Watcher(HealthService& service, std::string watched)
       : service_(service), watched_(std::move(watched)) {}
+
+  // Instead of watching.
+  void Refuse(const Status& why) {
+    is_finished_ = true;
+    Finish(ToGrpcStatus(why));
+  }
 
  private:
   friend class HealthService;
@@ -89,6 +97,10 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
                                                const HealthCheckRequest* request,
                                                HealthCheckResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (const Status may_ask = may_ask_(*context, request->service()); !may_ask.ok()) {
+    reactor->Finish(ToGrpcStatus(may_ask));
+    return reactor;
+  }
   const std::optional<bool> answer = is_serving_(request->service());
   if (answer.has_value()) {
     response->set_status(StatusOf(answer));
@@ -100,9 +112,13 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
 }
 
 grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
-    grpc::CallbackServerContext*, const HealthCheckRequest* request) {
+    grpc::CallbackServerContext* context, const HealthCheckRequest* request) {
   auto* watcher = new Watcher(*this, request->service());
   MutexLock lock(mutex_);
+  if (const Status may_ask = may_ask_(*context, request->service()); !may_ask.ok()) {
+    watcher->Refuse(may_ask);
+    return watcher;
+  }
   watchers_.insert(watcher);
   Tell(*watcher);
   return watcher;

@@ -8,8 +8,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "server/base/mutex.h"
+#include "server/base/status.h"
 
 namespace tconv::server {
 
@@ -17,11 +19,17 @@ namespace tconv::server {
 // many threads at once: must answer from memory.
 using ServingTest = std::function<std::optional<bool>(const std::string& service)>;
 
+// Whether the caller may ask about a service; an error is what it is told instead,
+// whether or not there is such a service. Called likewise.
+using AskingTest =
+    std::function<Status(const grpc::ServerContextBase& context, const std::string& service)>;
+
 // Check answers NOT_FOUND about a service that does not exist; Watch goes on, for
 // there may be one later. Thread-safe.
 class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
-  explicit HealthService(ServingTest is_serving) : is_serving_(std::move(is_serving)) {}
+  HealthService(ServingTest is_serving, AskingTest may_ask)
+      : is_serving_(std::move(is_serving)), may_ask_(std::move(may_ask)) {}
 
   // Tells watchers what has changed. To be called after every change.
   void Refresh();
@@ -46,6 +54,7 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
   void TellAll() TCONV_REQUIRES(mutex_);
 
   const ServingTest is_serving_;
+  const AskingTest may_ask_;
   Mutex mutex_;
   std::set<Watcher*> watchers_ TCONV_GUARDED_BY(mutex_);
   bool is_ending_ TCONV_GUARDED_BY(mutex_) = false;

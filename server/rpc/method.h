@@ -6,6 +6,7 @@
 
 #include "server/host/admission_queue.h"
 #include "server/rpc/call_observer.h"
+#include "server/rpc/door.h"
 
 namespace tconv::server {
 
@@ -13,6 +14,7 @@ namespace tconv::server {
 struct Method {
   std::string_view name;  // static storage
   CallKind kind = CallKind::kRead;
+  const Door* door = nullptr;  // by which they come in
   AdmissionQueue* queue = nullptr;
   int64_t max_request_bytes = 0;  // of one message
 };

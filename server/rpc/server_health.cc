@@ -4,12 +4,31 @@
 
 #include <string_view>
 
-namespace tconv::server {
+#include "server/rpc/door.h"
 
-ServerHealth::ServerHealth(HealthSource& host)
+namespace tconv::server {
+namespace {
+
+constexpr std::string_view kLayer = "tconv.layer/";
+
+Status MayAsk(const AccessControl& access, const grpc::ServerContextBase& context,
+              const std::string& service) {
+  if (!service.starts_with(kLayer)) return OkStatus();
+  TCONV_ASSIGN_OR_RETURN(const Caller caller, CallerOf(access, context));
+  TCONV_RETURN_IF_ERROR(caller.CheckRole(Role::kRead));
+  return caller.CheckLayer(service.substr(kLayer.size()));
+}
+
+}  // namespace
+
+ServerHealth::ServerHealth(HealthSource& host, const AccessControl& access)
     : host_(host),
-      service_([this](const std::string& service) { return IsServingOrLayer(service); }),
-      probe_service_([this](const std::string& service) { return IsServing(service); }) {
+      service_([this](const std::string& service) { return IsServingOrLayer(service); },
+               [&access](const grpc::ServerContextBase& context, const std::string& service) {
+                 return MayAsk(access, context, service);
+               }),
+      probe_service_([this](const std::string& service) { return IsServing(service); },
+                     [](const auto&, const auto&) { return OkStatus(); }) {
   host_.SetHealthListener([this] { Refresh(); });
 }
 
@@ -25,7 +44,6 @@ std::optional<bool> ServerHealth::IsServing(const std::string& service) const {
 }
 
 std::optional<bool> ServerHealth::IsServingOrLayer(const std::string& service) const {
-  constexpr std::string_view kLayer = "tconv.layer/";
   if (!service.starts_with(kLayer)) return IsServing(service);
   const Status status = host_.LayerStatus(service.substr(kLayer.size()));
   if (status.code() == StatusCode::kNotFound) return std::nullopt;

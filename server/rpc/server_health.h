@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "server/access/access_control.h"
 #include "server/host/health_source.h"
 #include "server/rpc/health_service.h"
 
@@ -15,12 +16,13 @@ namespace tconv::server {
 //   "tconv.v1.TransposedConvService" the same
 //   "tconv.live"                     the process works, also while it drains
 //   "tconv.store"                    the store can be asked
-//   "tconv.layer/NAME"               the layer is served as it is in the store
+//   "tconv.layer/NAME"               the layer is served as it is in the store; only
+//                                    those may ask who may use the layer
 // Thread-safe.
 class ServerHealth {
  public:
-  // `host` must outlive this.
-  explicit ServerHealth(HealthSource& host);
+  // `host` and `access` must outlive this.
+  ServerHealth(HealthSource& host, const AccessControl& access);
   // REQUIRES: the servers that its services are registered with have ended.
   ~ServerHealth();
   ServerHealth(const ServerHealth&) = delete;

@@ -42,9 +42,7 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
   SetWeightsStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context,
                        grpc::ByteBuffer& response)
-      : StreamReactor(method, context), host_(host), response_(response) {
-    StartRead(&received_);
-  }
+      : StreamReactor(method, context), host_(host), response_(response) {}
 
   // The change waits for the disk.
   bool computes() const override { return false; }
@@ -52,13 +50,19 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
  private:
   void OnReadDone(bool ok) override { React(this, &SetWeightsStreamCall::TakeMessage, ok); }
 
+  void Listen() override TCONV_REQUIRES(mutex_) {
+    BeginReceiving();
+    StartRead(&received_);
+  }
+
   void TakeMessage(bool ok) TCONV_REQUIRES(mutex_) {
+    EndReceiving();
     if (has_ended()) return;
     const Status status =
         ok ? TakePart() : InvalidField("end", "expected this part, the stream ended without it");
     if (!status.ok()) return End(status);
     const bool needs_turn = is_input_ended_ || !incoming_.has_value();
-    needs_turn ? AskForTurn() : StartRead(&received_);
+    needs_turn ? AskForTurn() : Listen();
   }
 
   Status TakePart() TCONV_REQUIRES(mutex_) {
@@ -84,7 +88,8 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
   Status TakeStart(v1::SetWeightsStreamRequest request) TCONV_REQUIRES(mutex_) {
     if (!request.has_start()) return InvalidField("start", "expected this part first");
     start_ = std::move(*request.mutable_start());
-    return Enter(start_.name(), 0);
+    TCONV_RETURN_IF_ERROR(UseLayer(start_.name()));
+    return Enter(0);
   }
 
   // Nothing is allocated before the weights are known to fit the layer.
@@ -137,7 +142,7 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
   }
 
   void Proceed() override TCONV_REQUIRES(mutex_) {
-    if (!is_input_ended_) return StartRead(&received_);
+    if (!is_input_ended_) return Listen();
     CountSent(response_.Length());
     End(OkStatus());
   }
@@ -161,7 +166,9 @@ class SetWeightsStreamCall final : public StreamReactor<Reactor> {
 
 Reactor* StartSetWeightsStream(LayerHost& host, const Method& method,
                                grpc::CallbackServerContext& context, grpc::ByteBuffer& response) {
-  return new SetWeightsStreamCall(host, method, context, response);
+  auto* call = new SetWeightsStreamCall(host, method, context, response);
+  call->Begin();
+  return call;
 }
 
 }  // namespace tconv::server

@@ -10,28 +10,72 @@
 namespace tconv::server {
 
 StreamCall::StreamCall(const Method& method, grpc::CallbackServerContext& context)
-    : queue_(*method.queue),
+    : door_(*method.door),
+      queue_(*method.queue),
+      kind_(method.kind),
       context_(context),
       deadline_(context.deadline()),
       observer_(method.name, method.kind) {}
 
-Status StreamCall::Enter(std::string_view layer, int64_t bytes) {
-  flow_ = layer;
+void StreamCall::Admit() {
+  StatusOr<Caller> caller = door_.Identify(context_, kind_);
+  if (!caller.ok()) return End(caller.status());
+  caller_ = *std::move(caller);
+  Listen();
+}
+
+Status StreamCall::UseLayer(std::string_view name) {
+  flow_ = name;
   observer_.set_layer(flow_);
-  TCONV_RETURN_IF_ERROR(queue_.Enter(bytes));
-  is_in_house_ = true;
-  bytes_held_ = bytes;
+  return caller_.CheckLayer(flow_);
+}
+
+Status StreamCall::Enter(int64_t bytes) {
+  TCONV_ASSIGN_OR_RETURN(Stay stay, door_.Enter(queue_, caller_, bytes));
+  stay_.emplace(std::move(stay));
   return OkStatus();
 }
 
-Status StreamCall::Enlarge(int64_t more_bytes) {
-  TCONV_RETURN_IF_ERROR(queue_.Enlarge(more_bytes));
-  bytes_held_ += more_bytes;
-  return OkStatus();
-}
+Status StreamCall::Enlarge(int64_t more_bytes) { return stay_->Enlarge(more_bytes); }
 
 void StreamCall::LeaveHouse() {
-  if (is_in_house_) queue_.Leave(bytes_held_);
+  door_.arrivals().Forget(*this);
+  stay_.reset();
+}
+
+void StreamCall::BeginReceiving() {
+  is_receiving_ = true;
+  AwaitCaller();
+}
+
+void StreamCall::EndReceiving() {
+  is_receiving_ = false;
+  AwaitCaller();
+}
+
+void StreamCall::BeginSending() {
+  is_sending_ = true;
+  AwaitCaller();
+}
+
+void StreamCall::EndSending() {
+  is_sending_ = false;
+  AwaitCaller();
+}
+
+void StreamCall::AwaitCaller() {
+  if (is_receiving_ || is_sending_) return door_.arrivals().Await(*this);
+  door_.arrivals().Settle(*this);
+}
+
+void StreamCall::OnOverdue() { React(this, &StreamCall::EndAsOverdue); }
+
+void StreamCall::EndAsOverdue() {
+  End(MakeError(StatusCode::kDeadlineExceeded,
+                "the caller neither sent nor took a message for {} s",
+                std::chrono::duration<double>(door_.arrivals().limit()).count()));
+  // The end would wait behind a message that nobody takes.
+  if (is_sending_) context_.TryCancel();
 }
 
 void StreamCall::AskForTurn() { wants_turn_ = !has_turn_; }

@@ -46,27 +46,29 @@ grpc::ServerGenericBidiReactor* TransposedConvServiceImpl::UnaryMethods::CreateR
 template <typename Request, typename Response>
 void TransposedConvServiceImpl::Add(
     std::string_view name, CallKind kind, AdmissionQueue& queue,
-    StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, Payloads&)) {
-  const Method method{name, kind, &queue, max_request_bytes_};
+    StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, const Parts&)) {
+  const Method method{name, kind, &door_, &queue, max_request_bytes_};
   unary_methods_.Add(name, [this, method, handler](Context* context) {
     return new HandlerCall<Request, Response>(
         method,
-        [this, handler](const Request& request, Payloads& payloads) {
-          return (this->*handler)(request, payloads);
+        [this, handler](const Request& request, const Parts& parts) {
+          return (this->*handler)(request, parts);
         },
         context);
   });
 }
 
 TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory,
-                                                     AdmissionQueue& reads, AdmissionQueue& work,
+                                                     const Door& door, AdmissionQueue& reads,
+                                                     AdmissionQueue& work,
                                                      int64_t max_request_bytes)
     : host_(host),
       memory_(memory),
+      door_(door),
       max_request_bytes_(max_request_bytes),
-      forward_stream_{"ForwardStream", CallKind::kRead, &work, max_request_bytes},
-      set_weights_stream_{"SetWeightsStream", CallKind::kChange, &work, max_request_bytes},
-      get_weights_stream_{"GetWeightsStream", CallKind::kRead, &work, max_request_bytes} {
+      forward_stream_{"ForwardStream", CallKind::kRead, &door, &work, max_request_bytes},
+      set_weights_stream_{"SetWeightsStream", CallKind::kChange, &door, &work, max_request_bytes},
+      get_weights_stream_{"GetWeightsStream", CallKind::kRead, &door, &work, max_request_bytes} {
   using Self = TransposedConvServiceImpl;
   Add("Create", CallKind::kChange, work, &Self::DoCreate);
   Add("Build", CallKind::kChange, work, &Self::DoBuild);
@@ -76,21 +78,26 @@ TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const Shar
   Add("Get", CallKind::kRead, reads, &Self::DoGet);
   Add("List", CallKind::kRead, reads, &Self::DoList);
   Add("Delete", CallKind::kChange, work, &Self::DoDelete);
-  const Method forward{"Forward", CallKind::kRead, &work, max_request_bytes};
+  const Method forward{"Forward", CallKind::kRead, &door, &work, max_request_bytes};
   unary_methods_.Add(forward.name, [this, forward](Context* context) {
     return new ForwardCall(forward, host_, memory_, context);
   });
 }
 
 StatusOr<v1::CreateResponse> TransposedConvServiceImpl::DoCreate(const v1::CreateRequest& request,
-                                                                 Payloads& payloads) {
+                                                                 const Parts& parts) {
   std::optional<ReceivedWeights> weights;
   if (request.has_weights()) {
     TCONV_ASSIGN_OR_RETURN(
-        weights,
-        ReceivedWeights::Make(request.weights(), v1::CreateRequest::kWeightsFieldNumber, payloads));
+        weights, ReceivedWeights::Make(request.weights(), v1::CreateRequest::kWeightsFieldNumber,
+                                       parts.payloads));
   }
   TCONV_ASSIGN_OR_RETURN(LayerDraft draft, LayerDraftFromProto(request));
+  if (draft.chosen_name().empty()) {
+    draft.name_prefix = parts.caller.name_prefix();
+  } else {
+    TCONV_RETURN_IF_ERROR(parts.caller.CheckLayer(draft.chosen_name()));
+  }
   if (weights.has_value()) draft.weights = weights->source();
   TCONV_ASSIGN_OR_RETURN(const LayerInfo layer, host_.Create(std::move(draft)));
   v1::CreateResponse response;
@@ -99,7 +106,7 @@ StatusOr<v1::CreateResponse> TransposedConvServiceImpl::DoCreate(const v1::Creat
 }
 
 StatusOr<v1::BuildResponse> TransposedConvServiceImpl::DoBuild(const v1::BuildRequest& request,
-                                                               Payloads&) {
+                                                               const Parts&) {
   TCONV_ASSIGN_OR_RETURN(const LayerInfo layer,
                          host_.Build(request.name(), DimsOf(request.input_shape())));
   v1::BuildResponse response;
@@ -108,11 +115,11 @@ StatusOr<v1::BuildResponse> TransposedConvServiceImpl::DoBuild(const v1::BuildRe
 }
 
 StatusOr<v1::SetWeightsResponse> TransposedConvServiceImpl::DoSetWeights(
-    const v1::SetWeightsRequest& request, Payloads& payloads) {
+    const v1::SetWeightsRequest& request, const Parts& parts) {
   TCONV_ASSIGN_OR_RETURN(
       ReceivedWeights weights,
       ReceivedWeights::Make(request.weights(), v1::SetWeightsRequest::kWeightsFieldNumber,
-                            payloads));
+                            parts.payloads));
   const auto if_version =
       request.has_if_version() ? std::optional(request.if_version()) : std::nullopt;
   TCONV_ASSIGN_OR_RETURN(const int64_t version,
@@ -123,7 +130,7 @@ StatusOr<v1::SetWeightsResponse> TransposedConvServiceImpl::DoSetWeights(
 }
 
 StatusOr<WithPayloads<v1::GetWeightsResponse>> TransposedConvServiceImpl::DoGetWeights(
-    const v1::GetWeightsRequest& request, Payloads&) {
+    const v1::GetWeightsRequest& request, const Parts&) {
   TCONV_ASSIGN_OR_RETURN(const auto weights, host_.GetWeights(request.name()));
   WithPayloads<v1::GetWeightsResponse> response;
   v1::Weights& message = *response.message.mutable_weights();
@@ -138,7 +145,7 @@ StatusOr<WithPayloads<v1::GetWeightsResponse>> TransposedConvServiceImpl::DoGetW
 }
 
 StatusOr<v1::ComputeOutputShapeResponse> TransposedConvServiceImpl::DoComputeOutputShape(
-    const v1::ComputeOutputShapeRequest& request, Payloads&) {
+    const v1::ComputeOutputShapeRequest& request, const Parts&) {
   TCONV_ASSIGN_OR_RETURN(const PartialShape shape,
                          host_.ComputeOutputShape(request.name(), DimsOf(request.input_shape())));
   v1::ComputeOutputShapeResponse response;
@@ -147,7 +154,7 @@ StatusOr<v1::ComputeOutputShapeResponse> TransposedConvServiceImpl::DoComputeOut
 }
 
 StatusOr<v1::GetResponse> TransposedConvServiceImpl::DoGet(const v1::GetRequest& request,
-                                                           Payloads&) {
+                                                           const Parts&) {
   TCONV_ASSIGN_OR_RETURN(const LayerInfo layer, host_.Get(request.name()));
   v1::GetResponse response;
   *response.mutable_layer() = ToProto(layer);
@@ -155,14 +162,16 @@ StatusOr<v1::GetResponse> TransposedConvServiceImpl::DoGet(const v1::GetRequest&
 }
 
 StatusOr<v1::ListResponse> TransposedConvServiceImpl::DoList(const v1::ListRequest& request,
-                                                             Payloads&) {
+                                                             const Parts& parts) {
   if (request.page_size() < 0) {
     return InvalidField("page_size", "expected 0 or more, got {}", request.page_size());
   }
   const int limit = request.page_size() == 0 ? kDefaultPageSize
                                              : std::min<int>(request.page_size(), kMaxPageSize);
   // The token is the name that the page before ended with.
-  const LayerPage page = host_.List(request.page_token(), limit);
+  const LayerPage page = host_.List(request.page_token(), limit, [&](const std::string& name) {
+    return parts.caller.MayUse(name);
+  });
   v1::ListResponse response;
   for (const LayerInfo& layer : page.layers) *response.add_layers() = ToProto(layer);
   response.set_next_page_token(page.next);
@@ -170,7 +179,7 @@ StatusOr<v1::ListResponse> TransposedConvServiceImpl::DoList(const v1::ListReque
 }
 
 StatusOr<v1::DeleteResponse> TransposedConvServiceImpl::DoDelete(const v1::DeleteRequest& request,
-                                                                 Payloads&) {
+                                                                 const Parts&) {
   TCONV_RETURN_IF_ERROR(host_.Delete(request.name()));
   return v1::DeleteResponse();
 }

@@ -13,6 +13,7 @@
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
 #include "server/host/shared_memory.h"
+#include "server/rpc/door.h"
 #include "server/rpc/method.h"
 #include "server/rpc/unary_call.h"
 
@@ -43,16 +44,16 @@ using StreamingTransposedConvService =
 class TransposedConvServiceImpl final : public StreamingTransposedConvService {
  public:
   // `reads` runs the calls that touch neither tensors nor the store: a queue of
-  // their own keeps them from waiting behind long computations. All four must
+  // their own keeps them from waiting behind long computations. All five must
   // outlive the server that this service is registered with.
-  TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory, AdmissionQueue& reads,
-                            AdmissionQueue& work, int64_t max_request_bytes);
+  TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory, const Door& door,
+                            AdmissionQueue& reads, AdmissionQueue& work, int64_t max_request_bytes);
 
   // Answers UNIMPLEMENTED to every method that is not ours.
   grpc::CallbackGenericService* unary_methods() { return &unary_methods_; }
 
  private:
-  using Payloads = codec::ReceivedPayloads;
+  using Parts = RequestParts;
   using Context = grpc::GenericCallbackServerContext;
   using Starter = std::function<UnaryCall*(Context*)>;
 
@@ -67,20 +68,20 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
 
   template <typename Request, typename Response>
   void Add(std::string_view name, CallKind kind, AdmissionQueue& queue,
-           StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, Payloads&));
+           StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, const Parts&));
 
   // What the RPCs mean; their errors are in the .proto.
-  StatusOr<v1::CreateResponse> DoCreate(const v1::CreateRequest& request, Payloads& payloads);
-  StatusOr<v1::BuildResponse> DoBuild(const v1::BuildRequest& request, Payloads&);
+  StatusOr<v1::CreateResponse> DoCreate(const v1::CreateRequest& request, const Parts& parts);
+  StatusOr<v1::BuildResponse> DoBuild(const v1::BuildRequest& request, const Parts&);
   StatusOr<v1::SetWeightsResponse> DoSetWeights(const v1::SetWeightsRequest& request,
-                                                Payloads& payloads);
+                                                const Parts& parts);
   StatusOr<WithPayloads<v1::GetWeightsResponse>> DoGetWeights(const v1::GetWeightsRequest& request,
-                                                              Payloads&);
+                                                              const Parts&);
   StatusOr<v1::ComputeOutputShapeResponse> DoComputeOutputShape(
-      const v1::ComputeOutputShapeRequest& request, Payloads&);
-  StatusOr<v1::GetResponse> DoGet(const v1::GetRequest& request, Payloads&);
-  StatusOr<v1::ListResponse> DoList(const v1::ListRequest& request, Payloads&);
-  StatusOr<v1::DeleteResponse> DoDelete(const v1::DeleteRequest& request, Payloads&);
+      const v1::ComputeOutputShapeRequest& request, const Parts&);
+  StatusOr<v1::GetResponse> DoGet(const v1::GetRequest& request, const Parts&);
+  StatusOr<v1::ListResponse> DoList(const v1::ListRequest& request, const Parts& parts);
+  StatusOr<v1::DeleteResponse> DoDelete(const v1::DeleteRequest& request, const Parts&);
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ForwardStream(
       grpc::CallbackServerContext* context) override;
@@ -91,6 +92,7 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
 
   LayerHost& host_;
   const SharedMemory& memory_;
+  const Door& door_;
   const int64_t max_request_bytes_;
   const Method forward_stream_;
   const Method set_weights_stream_;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <string>
+#include <utility>
 
 #include "proto/codec/stream_format.h"
 #include "server/wire/status_codec.h"
@@ -34,7 +35,9 @@ Status CheckSize(int64_t bytes, int64_t limit) {
 }  // namespace
 
 UnaryCall::UnaryCall(const Method& method, grpc::GenericCallbackServerContext* context)
-    : queue_(*method.queue),
+    : door_(*method.door),
+      queue_(*method.queue),
+      kind_(method.kind),
       max_request_bytes_(method.max_request_bytes),
       context_(*context),
       deadline_(context->deadline()),
@@ -42,18 +45,26 @@ UnaryCall::UnaryCall(const Method& method, grpc::GenericCallbackServerContext* c
 
 void UnaryCall::Begin() {
   if (const Status entered = Enter(); !entered.ok()) return End(entered);
+  door_.arrivals().Await(*this);
   StartRead(&request_buffer_);
 }
 
 Status UnaryCall::Enter() {
+  TCONV_ASSIGN_OR_RETURN(caller_, door_.Identify(context_, kind_));
   const int64_t bytes = AnnouncedBytes(context_);
   TCONV_RETURN_IF_ERROR(CheckSize(bytes, max_request_bytes_));
-  TCONV_RETURN_IF_ERROR(queue_.Enter(bytes));
-  bytes_held_ = bytes;
+  TCONV_ASSIGN_OR_RETURN(Stay stay, door_.Enter(queue_, caller_, bytes));
+  stay_.emplace(std::move(stay));
   return OkStatus();
 }
 
+Status UnaryCall::UseLayer(const std::string& name) {
+  observer_.set_layer(name);
+  return caller_.CheckLayer(name);
+}
+
 void UnaryCall::OnReadDone(bool is_read) {
+  if (!door_.arrivals().Settle(*this)) return;  // it has ended
   if (!is_read) return End(Status(StatusCode::kInvalidArgument, "expected a request, got none"));
   if (const Status taken = TakeRequest(); !taken.ok()) return End(taken);
   submitted_ = CallObserver::Clock::now();
@@ -63,10 +74,7 @@ void UnaryCall::OnReadDone(bool is_read) {
 Status UnaryCall::TakeRequest() {
   const auto bytes = static_cast<int64_t>(request_buffer_.Length());
   observer_.set_request_bytes(bytes);
-  if (bytes > *bytes_held_) {
-    TCONV_RETURN_IF_ERROR(queue_.Enlarge(bytes - *bytes_held_));
-    bytes_held_ = bytes;
-  }
+  if (bytes > stay_->bytes()) TCONV_RETURN_IF_ERROR(stay_->Enlarge(bytes - stay_->bytes()));
   TCONV_ASSIGN_OR_RETURN(payloads_, codec::ReceivedPayloads::Parse(&request_buffer_, &request()));
   return Accept();
 }
@@ -95,8 +103,13 @@ void UnaryCall::End(const Status& status) {
   Finish(ToGrpcStatus(status));
 }
 
+void UnaryCall::OnOverdue() {
+  End(MakeError(StatusCode::kDeadlineExceeded, "the request did not arrive within {} s",
+                std::chrono::duration<double>(door_.arrivals().limit()).count()));
+}
+
 void UnaryCall::OnDone() {
-  if (bytes_held_.has_value()) queue_.Leave(*bytes_held_);
+  door_.arrivals().Forget(*this);
   delete this;
 }
 

@@ -15,8 +15,11 @@
 #include <vector>
 
 #include "proto/codec/payload_codec.h"
+#include "server/access/caller.h"
 #include "server/base/status.h"
 #include "server/host/admission_queue.h"
+#include "server/host/stay.h"
+#include "server/rpc/arrival_watch.h"
 #include "server/rpc/call_observer.h"
 #include "server/rpc/method.h"
 
@@ -29,14 +32,15 @@ struct WithPayloads {
   std::vector<codec::PlacedPayload> payloads;
 };
 
-// One call. It comes into the house before its request is read: a call that is
-// refused costs no memory, however large its payload. gRPC's threads take the
-// small fields of the request out of what has arrived; the rest happens in the
-// call's turn. Lives until gRPC is done with it.
+// One call. Who makes it is known, and it comes into the house, before its request
+// is read: a call that is refused costs no memory, however large its payload. It
+// ends when the request does not arrive in time. gRPC's threads take the small
+// fields of the request out of what has arrived; the rest happens in the call's
+// turn. Lives until gRPC is done with it.
 //
 // Callers may say how large their message is, as codec::kMessageBytesKey; others
 // are admitted again when it has arrived.
-class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
+class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall, AwaitedPeer {
  public:
   // Reads the request and goes on from there. To be called once.
   void Begin();
@@ -62,6 +66,11 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
   // This call's turn, and that of the companions. Ends all of them.
   virtual void Serve(std::span<QueuedCall* const> companions) = 0;
 
+  // Who calls.
+  const Caller& caller() const { return caller_; }
+  // Names the layer that the call is about. PERMISSION_DENIED: not for this caller.
+  Status UseLayer(const std::string& name);
+
   // The payloads of the request.
   codec::ReceivedPayloads& payloads() { return payloads_; }
   CallObserver& observer() { return observer_; }
@@ -83,19 +92,24 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
   void End(const Status& status);
 
  private:
+  // Comes into the house.
   Status Enter();
   Status TakeRequest();
 
   void OnReadDone(bool is_read) override;
+  void OnOverdue() override;
   // Also when the deadline passes.
   void OnCancel() override { GiveUpTurn(); }
   void OnDone() override;
 
+  const Door& door_;
   AdmissionQueue& queue_;
+  const CallKind kind_;
   const int64_t max_request_bytes_;
   grpc::GenericCallbackServerContext& context_;
   const std::chrono::system_clock::time_point deadline_;
-  std::optional<int64_t> bytes_held_;  // when in the house
+  Caller caller_;
+  std::optional<Stay> stay_;
   grpc::ByteBuffer request_buffer_;
   grpc::ByteBuffer response_buffer_;
   codec::ReceivedPayloads payloads_;
@@ -103,11 +117,17 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall {
   CallObserver::Clock::time_point submitted_;
 };
 
+// What a request brings along beside its small fields.
+struct RequestParts {
+  codec::ReceivedPayloads& payloads;
+  const Caller& caller;
+};
+
 // A call whose answer is made by a function of its request alone.
 template <typename Request, typename Response>
 class HandlerCall final : public UnaryCall {
  public:
-  using Handler = std::function<StatusOr<Response>(const Request&, codec::ReceivedPayloads&)>;
+  using Handler = std::function<StatusOr<Response>(const Request&, const RequestParts&)>;
 
   HandlerCall(const Method& method, Handler handler, grpc::GenericCallbackServerContext* context)
       : UnaryCall(method, context), handler_(std::move(handler)) {}
@@ -118,7 +138,10 @@ class HandlerCall final : public UnaryCall {
   google::protobuf::Message& request() override { return request_; }
 
   Status Accept() override {
-    if constexpr (requires { request_.name(); }) observer().set_layer(request_.name());
+    // Without a name there is no layer yet; Create finds one.
+    if constexpr (requires { request_.name(); }) {
+      if (!request_.name().empty()) return UseLayer(request_.name());
+    }
     return OkStatus();
   }
 
@@ -135,7 +158,7 @@ class HandlerCall final : public UnaryCall {
 
   StatusOr<Response> Handle() {
     try {
-      return handler_(request_, payloads());
+      return handler_(request_, {payloads(), caller()});
     } catch (const std::bad_alloc&) {
       return OutOfMemory();
     }

@@ -1,6 +1,5 @@
 // Reading JSON objects strictly: every member is asked for by its key, has the
-// type that is asked for, and none is left unread. Used by the sources of this
-// room alone.
+// type that is asked for, and none is left unread. Used by sources alone.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
 // JSON from strangers: bounded, without the leniencies of the usual parsers.
-// Used by the sources of this room alone, so that no header elsewhere shows the
-// JSON library.
+// Used by sources alone, so that no header elsewhere shows the JSON library.
 #pragma once
 
 #include <string>

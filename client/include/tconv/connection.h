@@ -83,8 +83,9 @@ class Connection {
 std::shared_ptr<Connection> Connect(const std::string& target, const ClientOptions& options = {});
 
 // The same on a channel of the caller's, with its credentials, interceptors and
-// limits; the credentials and keepalive times of ClientOptions are not used. The default receive
-// limit of gRPC is 4 MiB: see grpc::ChannelArguments::SetMaxReceiveMessageSize().
+// limits; the credentials and keepalive times of ClientOptions are not used, and a
+// token is sent whether or not the channel is safe. The default receive limit of
+// gRPC is 4 MiB: see grpc::ChannelArguments::SetMaxReceiveMessageSize().
 std::shared_ptr<Connection> ConnectOver(std::shared_ptr<grpc::Channel> channel,
                                         const ClientOptions& options = {});
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 
 namespace tconv {
 
@@ -40,9 +41,15 @@ struct ClientOptions {
   // until its answer has arrived; DEADLINE_EXCEEDED after that. Zero: as long as
   // it takes.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
-  // Null: plain text without authentication. The TLS of gRPC is
-  // grpc::SslCredentials().
+  // Null: plain text. TlsCredentials() makes those of TLS from files.
   std::shared_ptr<grpc::ChannelCredentials> credentials = {};
+  // Tells the server who calls. A file is read again while the connection lives, so
+  // that tokens can be replaced; it goes before `token`.
+  std::string token = {};
+  std::string token_file = {};
+  // Else every call fails with FAILED_PRECONDITION, before anything is sent, when
+  // there is a token, no TLS, and the server is on another machine.
+  bool allow_plaintext_token = false;
   RetryPolicy retry = {};
   // While calls run, the server is asked for a sign of life after this time
   // without one, and has the second time to give it; else the calls end with

@@ -65,13 +65,30 @@ class HealthServiceTest : public ::testing::Test {
   std::atomic<bool> is_up_{true};
   std::atomic<bool> has_late_{false};
   HealthService service_{[this](const std::string& name) -> std::optional<bool> {
-    if (name == "up") return is_up_.load();
-    if (name == "late" && has_late_) return true;
-    return std::nullopt;
-  }};
+                           if (name == "up") return is_up_.load();
+                           if (name == "late" && has_late_) return true;
+                           return std::nullopt;
+                         },
+                         [](const grpc::ServerContextBase&, const std::string& name) {
+                           return name == "secret"
+                                      ? Status(StatusCode::kPermissionDenied, "not for you")
+                                      : OkStatus();
+                         }};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Health::Stub> stub_;
 };
+
+TEST_F(HealthServiceTest, WhoMayNotAskIsToldSo) {
+  HealthCheckResponse response;
+  EXPECT_EQ(Check("secret", &response).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+
+  HealthCheckRequest request;
+  request.set_service("secret");
+  grpc::ClientContext context;
+  const auto watch = stub_->Watch(&context, request);
+  EXPECT_FALSE(watch->Read(&response));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
 
 TEST_F(HealthServiceTest, CheckTellsHowTheServiceIs) {
   HealthCheckResponse response;

@@ -83,7 +83,8 @@ class ServerHealthTest : public ::testing::Test {
   };
 
   FakeHost host_;
-  ServerHealth health_{host_};
+  AccessControl access_;
+  ServerHealth health_{host_, access_};
   const Door main_{health_.service()};
   const Door probes_{health_.probe_service()};
 };
