@@ -1,5 +1,7 @@
 #include "server/access/access_control.h"
 
+#include <functional>
+#include <iterator>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -8,7 +10,7 @@
 namespace tconv::server {
 namespace {
 
-using Tenants = std::map<std::string, std::shared_ptr<const Tenant>>;  // by name
+using Tenants = std::map<std::string, std::shared_ptr<const Tenant>, std::less<>>;
 
 std::shared_ptr<const TokenRules> EverythingAllowed() {
   static const auto rules = std::make_shared<const TokenRules>(
@@ -44,7 +46,8 @@ Status Caller::CheckLayer(std::string_view layer) const {
 }
 
 struct AccessControl::Policy {
-  Tenants tenants;
+  Tenants tenants;  // by name
+  Tenants owners;   // by prefix
   std::unordered_map<TokenDigest, Caller, TokenDigestHash> callers;
 };
 
@@ -56,9 +59,10 @@ void AccessControl::Replace(AccessRules rules) {
   auto next = std::make_shared<Policy>();
   for (TenantRules& tenant : rules.tenants) {
     auto allowance = AllowanceFor(tenant, before != nullptr ? before->tenants : Tenants());
-    const std::string name = tenant.name;
-    next->tenants[name] =
+    const auto shared =
         std::make_shared<const Tenant>(Tenant{std::move(tenant), std::move(allowance)});
+    next->tenants[shared->rules.name] = shared;
+    for (const std::string& prefix : shared->rules.prefixes) next->owners[prefix] = shared;
   }
   for (TokenRules& token : rules.tokens) {
     const auto tenant = next->tenants.find(token.tenant);
@@ -90,10 +94,11 @@ StatusOr<Caller> AccessControl::Identify(std::optional<std::string_view> authori
 std::shared_ptr<const Tenant> AccessControl::OwnerOf(std::string_view layer) const {
   const std::shared_ptr<const Policy> current = policy();
   if (current == nullptr) return nullptr;
-  for (const auto& [name, tenant] : current->tenants) {
-    if (HasPrefix(layer, tenant->rules.prefixes)) return tenant;
-  }
-  return nullptr;
+  // No prefix begins with another, so only the last one before the name may be its.
+  auto next = current->owners.upper_bound(layer);
+  if (next == current->owners.begin()) return nullptr;
+  const auto& [prefix, tenant] = *std::prev(next);
+  return layer.starts_with(prefix) ? tenant : nullptr;
 }
 
 std::shared_ptr<const AccessControl::Policy> AccessControl::policy() const {

@@ -62,18 +62,20 @@ StatusOr<TenantLimits> ReadLimits(const JsonField& field) {
   return limits;
 }
 
-// A layer must not have two owners.
+// A layer must not have two owners, and not be one's twice.
 Status CheckApart(const JsonField& layers, const std::vector<std::string>& prefixes,
                   const std::vector<TenantRules>& others) {
+  std::vector<std::string> taken;
+  for (const TenantRules& other : others) {
+    taken.insert(taken.end(), other.prefixes.begin(), other.prefixes.end());
+  }
   for (const std::string& prefix : prefixes) {
     if (prefix.empty()) return InvalidField(layers.path, "expected prefixes that are not empty");
-    for (const TenantRules& other : others) {
-      for (const std::string& taken : other.prefixes) {
-        if (!taken.starts_with(prefix) && !prefix.starts_with(taken)) continue;
-        return InvalidField(layers.path, "\"{}\" overlaps with \"{}\" of tenant \"{}\"", prefix,
-                            taken, other.name);
-      }
+    for (const std::string& other : taken) {
+      if (!other.starts_with(prefix) && !prefix.starts_with(other)) continue;
+      return InvalidField(layers.path, "\"{}\" and \"{}\" have layers in common", prefix, other);
     }
+    taken.push_back(prefix);
   }
   return OkStatus();
 }

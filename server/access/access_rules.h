@@ -35,7 +35,8 @@ struct TenantLimits {
 
 struct TenantRules {
   std::string name;
-  // Layers whose names begin with one of these are the tenant's, and nobody else's.
+  // Layers whose names begin with one of these are the tenant's, and nobody else's:
+  // no prefix of any tenant begins with another.
   std::vector<std::string> prefixes;
   TenantLimits limits;
 };

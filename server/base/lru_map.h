@@ -1,14 +1,17 @@
 // A map of expensive values, bounded in bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "server/base/cache_share.h"
 #include "server/base/mutex.h"
 #include "server/base/shared_part.h"
 #include "server/base/status.h"
@@ -18,7 +21,8 @@ namespace tconv::server {
 // Maps keys to shared immutable values that are built when first asked for.
 // When the values held exceed the capacity, those used least recently are
 // forgotten; they live on until their last user lets go. A part that several
-// values share counts once, as long as one of them is held. Thread-safe.
+// values share counts once, as long as one of them is held. An owner whose values
+// exceed its share of the capacity loses those of its own. Thread-safe.
 template <typename Key, typename Value, typename Hash = std::hash<Key>>
 class LruMap {
  public:
@@ -29,6 +33,7 @@ class LruMap {
     int64_t bytes = 0;  // without its parts
     // That live as long as the value, at least; each named once.
     std::vector<SharedPart> parts = {};
+    CacheShare share = {};
   };
 
   // `on_forget`, if any, hears of every value that was kept and is no more,
@@ -41,7 +46,7 @@ class LruMap {
   // The value of `key`, made by `build` (a StatusOr<Built>(), called without a
   // lock) when there is none. Callers that ask for a key under construction
   // wait and share the result, be it an error. Errors are not kept, neither are
-  // values larger than the capacity, all parts included. REQUIRES: `build` does
+  // values larger than the capacity or the share, all parts included. REQUIRES: `build` does
   // not throw.
   template <typename Build>
   StatusOr<ValuePtr> GetOrBuild(const Key& key, Build&& build) {
@@ -147,7 +152,8 @@ class LruMap {
     MutexLock lock(mutex_);
     if (built.ok()) {
       construction.result = built->value;
-      if (construction.keep && TotalBytes(*built) <= capacity_bytes_) {
+      if (construction.keep &&
+          TotalBytes(*built) <= std::min(capacity_bytes_, built->share.bytes)) {
         Keep(key, *std::move(built), forgotten);
       }
     } else {
@@ -182,7 +188,33 @@ class LruMap {
     }
     entries_.push_front({key, std::move(built)});
     index_.emplace(key, entries_.begin());
+    KeepWithin(entries_.front().built.share, forgotten);
     while (bytes_held_ > capacity_bytes_) Forget(std::prev(entries_.end()), forgotten);
+  }
+
+  // The owner's value used last of all is never among those that go: it fits alone.
+  void KeepWithin(const CacheShare& share, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
+    if (share.owner.empty()) return;
+    const auto is_owned = [&](const Entry& entry) {
+      return entry.built.share.owner == share.owner;
+    };
+    while (BytesOf(share.owner) > share.bytes) {
+      const auto last = std::find_if(entries_.rbegin(), entries_.rend(), is_owned);
+      Forget(std::prev(last.base()), forgotten);
+    }
+  }
+
+  int64_t BytesOf(const std::string& owner) const TCONV_REQUIRES(mutex_) {
+    int64_t bytes = 0;
+    std::unordered_set<const void*> counted;
+    for (const Entry& entry : entries_) {
+      if (entry.built.share.owner != owner) continue;
+      bytes += entry.built.bytes;
+      for (const SharedPart& part : entry.built.parts) {
+        if (counted.insert(part.identity).second) bytes += part.bytes;
+      }
+    }
+    return bytes;
   }
 
   void Forget(typename Entries::iterator entry, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {

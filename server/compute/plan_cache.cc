@@ -36,9 +36,9 @@ size_t PlanCache::KeyHash::operator()(const Key& key) const {
 
 StatusOr<std::shared_ptr<const CachedPlan>> PlanCache::GetOrCompile(
     const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights,
-    const Strategy* pinned) {
+    const Strategy* pinned, const CacheShare& share) {
   return plans_.GetOrBuild({weights, weights.get(), problem, pinned},
-                           [&] { return Compile(problem, weights, pinned); });
+                           [&] { return Compile(problem, weights, pinned, share); });
 }
 
 std::shared_ptr<const CachedPlan> PlanCache::Find(
@@ -48,7 +48,8 @@ std::shared_ptr<const CachedPlan> PlanCache::Find(
 
 StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& problem,
                                                      const std::shared_ptr<const Weights>& weights,
-                                                     const Strategy* pinned) const {
+                                                     const Strategy* pinned,
+                                                     const CacheShare& share) const {
   TCONV_ASSIGN_OR_RETURN(PlanChoice choice, planner_.Choose(problem, pinned));
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const ForwardPlan> plan,
                          CompilePlan(*choice.strategy, problem, weights));
@@ -61,7 +62,7 @@ StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& proble
   cached->gains_in_batches = GainsInBatches(*choice.strategy, problem);
   const auto bytes = cached->plan->bytes_held() + static_cast<int64_t>(sizeof(CachedPlan));
   std::vector<SharedPart> parts = cached->plan->shared_parts();
-  return Plans::Built{std::move(cached), bytes, std::move(parts)};
+  return Plans::Built{std::move(cached), bytes, std::move(parts), share};
 }
 
 std::vector<std::shared_ptr<const CachedPlan>> PlanCache::PlansOf(const Weights& weights) const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "server/base/cache_share.h"
 #include "server/base/lru_map.h"
 #include "server/base/status.h"
 #include "server/compute/planner.h"
@@ -66,11 +67,11 @@ class PlanCache {
 
   // `pinned` as in Planner::Choose(). A problem that is a part or a multiple of
   // another is computed to the same last bit by pinning the strategy of the
-  // other's plan, be it the best one or not. Errors of Planner::Choose() and
-  // CompilePlan(); they are not cached.
+  // other's plan, be it the best one or not. A plan that has to be compiled counts
+  // for `share`. Errors of Planner::Choose() and CompilePlan(); they are not cached.
   StatusOr<std::shared_ptr<const CachedPlan>> GetOrCompile(
       const DeconvProblem& problem, const std::shared_ptr<const Weights>& weights,
-      const Strategy* pinned = nullptr);
+      const Strategy* pinned = nullptr, const CacheShare& share = {});
 
   // The plan that GetOrCompile() would return at once; null when it would compile.
   std::shared_ptr<const CachedPlan> Find(const DeconvProblem& problem,
@@ -108,7 +109,7 @@ class PlanCache {
 
   StatusOr<Plans::Built> Compile(const DeconvProblem& problem,
                                  const std::shared_ptr<const Weights>& weights,
-                                 const Strategy* pinned) const;
+                                 const Strategy* pinned, const CacheShare& share) const;
 
   const Planner& planner_;
   Plans plans_;

@@ -146,7 +146,8 @@ Status ComputeBatch(PlanCache& plans, BlockPool& memory,
   const DeconvProblem problem = Repeated(first.problem, static_cast<int64_t>(batch.size()));
   std::shared_ptr<const CachedPlan> plan = first.plan;
   if (batch.size() > 1) {
-    TCONV_ASSIGN_OR_RETURN(plan, plans.GetOrCompile(problem, weights, first.plan->strategy));
+    TCONV_ASSIGN_OR_RETURN(plan, plans.GetOrCompile(problem, weights, first.plan->strategy,
+                                                    first.computation->share()));
   }
   TCONV_ASSIGN_OR_RETURN(const Output output, PlaceOutput(batch, problem, memory));
   const auto planned = steady_clock::now();

@@ -255,8 +255,9 @@ StatusOr<ReadyForward> LayerHost::Prepare(const Layer& layer,
       ready.problem, MakeDeconvProblem(layer.config(), weights->in_channels(), job.input->shape()));
   TCONV_RETURN_IF_ERROR(CheckOutputBytes(job, ready.problem, limits_.max_output_bytes));
   if (ready.problem.dst_shape().num_elements() > 0) {
-    ready.computation = std::make_shared<const SlabComputation>(plans_, *memory_, ready.problem,
-                                                                weights, limits_.slab_bytes);
+    ready.computation =
+        std::make_shared<const SlabComputation>(plans_, *memory_, ready.problem, weights,
+                                                limits_.slab_bytes, quota_.PlanShareOf(job.layer));
     TCONV_ASSIGN_OR_RETURN(ready.plan, ready.computation->PlanOf(ready.computation->slabs()[0]));
   }
   job.times.plan = std::chrono::steady_clock::now() - begin;
@@ -293,8 +294,9 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
                          MakeDeconvProblem(layer->config(), weights->in_channels(), forward.shape));
   auto session = std::make_unique<ForwardSession>(
       layer->config(), weights,
-      SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes), forward.dtype,
-      forward.compute_losses);
+      SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes,
+                      quota_.PlanShareOf(forward.layer)),
+      forward.dtype, forward.compute_losses);
   if (session->buffer_bytes() > limits_.max_stream_bytes) {
     return MakeError(StatusCode::kResourceExhausted,
                      "the parts in which {} is computed take {} bytes, the server allows a stream "

@@ -51,4 +51,10 @@ Status LayerQuota::CheckRoomFor(const std::string& name, int64_t more_layers,
   return OkStatus();
 }
 
+CacheShare LayerQuota::PlanShareOf(const std::string& name) const {
+  const auto owner = access_ == nullptr ? nullptr : access_->OwnerOf(name);
+  if (owner == nullptr) return {};
+  return {owner->rules.name, owner->rules.limits.plan_bytes};
+}
+
 }  // namespace tconv::server

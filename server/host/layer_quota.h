@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/access/access_control.h"
+#include "server/base/cache_share.h"
 #include "server/base/status.h"
 #include "server/host/layer_catalog.h"
 #include "server/layer/layer_config.h"
@@ -25,6 +26,9 @@ class LayerQuota {
   // Whether the owner of `name` may have so many more. RESOURCE_EXHAUSTED.
   Status CheckRoomFor(const std::string& name, int64_t more_layers,
                       int64_t more_weight_bytes) const;
+
+  // Of the cache of plans, for those of layer `name` and all others of its owner.
+  CacheShare PlanShareOf(const std::string& name) const;
 
  private:
   const LayerCatalog& catalog_;

@@ -18,22 +18,25 @@ namespace tconv::server {
 // input is there as a whole or arrives slab by slab. Thread-safe.
 class SlabComputation {
  public:
-  // `plans` and `memory`, for the tensors on the way, must outlive this.
+  // `plans`, of which new ones count for `share`, and `memory`, for the tensors on
+  // the way, must outlive this.
   SlabComputation(PlanCache& plans, BlockPool& memory, const DeconvProblem& problem,
-                  std::shared_ptr<const Weights> weights, int64_t slab_bytes)
+                  std::shared_ptr<const Weights> weights, int64_t slab_bytes, CacheShare share = {})
       : plans_(plans),
         memory_(memory),
         problem_(problem),
         weights_(std::move(weights)),
+        share_(std::move(share)),
         slabs_(SlabsOf(problem, slab_bytes)) {}
 
   const DeconvProblem& problem() const { return problem_; }
   const Slabs& slabs() const { return slabs_; }
   BlockPool& memory() const { return memory_; }
+  const CacheShare& share() const { return share_; }
 
   // The plan of a slab. REQUIRES: the slab has outputs.
   StatusOr<std::shared_ptr<const CachedPlan>> PlanOf(const Slab& slab) const {
-    return plans_.GetOrCompile(slab.problem, weights_);
+    return plans_.GetOrCompile(slab.problem, weights_, nullptr, share_);
   }
 
   // Computes one slab. `src` and `dst` are those of its problem.
@@ -49,6 +52,7 @@ class SlabComputation {
   BlockPool& memory_;
   const DeconvProblem problem_;
   const std::shared_ptr<const Weights> weights_;
+  const CacheShare share_;
   const Slabs slabs_;
 };
 

@@ -116,6 +116,16 @@ TEST_F(TenantLimitsTest, CallsBeyondTheRateAreToldWhenToComeAgain) {
   EXPECT_THAT(Tenant("b").Get("b-1"), StatusIs(StatusCode::kNotFound));
 }
 
+TEST_F(TenantLimitsTest, PlansBeyondTheShareOfATenantGoAndThoseOfOthersStay) {
+  StartWith(R"("plan_bytes": 1)");
+  for (const std::string name : {"a", "b"}) {
+    ASSERT_THAT(Tenant(name).Create(SmallLayer(name + "-1", 1)), IsOk());
+    EXPECT_THAT(Tenant(name).Forward(name + "-1", SmallInput()), IsOk());
+  }
+  EXPECT_EQ(Tenant("a").Get("a-1")->plans_size(), 0);
+  EXPECT_EQ(Tenant("b").Get("b-1")->plans_size(), 1);
+}
+
 TEST(RateTest, ThereIsOneForAllTogether) {
   server::ServerOptions options;
   options.max_calls_per_second = 3;

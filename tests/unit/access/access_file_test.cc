@@ -91,6 +91,7 @@ TEST(AccessFileTest, WhatIsWrongIsNamed) {
       {File(R"("a": {"layers": [1]})", ""), "tenants.a.layers[0]: "},
       {File(tenant + R"(, "b": {"layers": ["a-b"]})", ""), "tenants.b.layers: "},
       {File(tenant + R"(, "b": {"layers": ["a"]})", ""), "tenants.b.layers: "},
+      {File(R"("a": {"layers": ["a-", "a-b"]})", ""), "tenants.a.layers: "},
       {File(R"("a": {"layers": ["a-"], "limits": {"layers": -1}})", ""),
        "tenants.a.limits.layers: "},
       {File(R"("a": {"layers": ["a-"], "limits": {"rate": 1}})", ""), "tenants.a.limits.rate: "},

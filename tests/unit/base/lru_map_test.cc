@@ -23,10 +23,11 @@ class LruMapTest : public ::testing::Test {
 
   // Asks for `key`; a missing value takes `bytes`, and its parts.
   std::string Get(const std::string& key, int64_t bytes = 10,
-                  const std::vector<SharedPart>& parts = {}) {
+                  const std::vector<SharedPart>& parts = {}, const CacheShare& share = {}) {
     return **map_.GetOrBuild(key, [&]() -> StatusOr<Map::Built> {
       ++builds_;
-      return Map::Built{std::make_shared<const std::string>("value of " + key), bytes, parts};
+      return Map::Built{std::make_shared<const std::string>("value of " + key), bytes, parts,
+                        share};
     });
   }
 
@@ -54,6 +55,32 @@ TEST_F(LruMapTest, ForgetsTheLeastRecentlyUsedBeyondItsCapacity) {
   Get("d");
   EXPECT_THAT(Held(), ::testing::ElementsAre("value of d", "value of a", "value of c"));
   EXPECT_EQ(map_.bytes_held(), 30);
+}
+
+TEST_F(LruMapTest, AnOwnerBeyondItsShareLosesValuesOfItsOwn) {
+  const CacheShare share{"owner", 20};
+  Get("other");
+  Get("a", 10, {}, share);
+  Get("b", 8, {}, share);
+  Get("a", 10, {}, share);
+  Get("c", 5, {}, share);
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of c", "value of a", "value of other"));
+}
+
+TEST_F(LruMapTest, AValueLargerThanTheShareOfItsOwnerIsNotKept) {
+  Get("a", 5, {}, {"owner", 10});
+  Get("b", 11, {}, {"owner", 10});
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of a"));
+}
+
+TEST_F(LruMapTest, PartsCountOnceForTheShareOfAnOwner) {
+  const int part = 0;
+  const CacheShare share{"owner", 20};
+  Get("a", 5, {{&part, 10}}, share);
+  Get("b", 5, {{&part, 10}}, share);
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of b", "value of a"));
+  Get("c", 1, {}, share);
+  EXPECT_THAT(Held(), ::testing::ElementsAre("value of c", "value of b"));
 }
 
 TEST_F(LruMapTest, MakesRoomForALargeValue) {
