@@ -78,7 +78,16 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
                                                "--log-level=debug",
                                                "--log-format=json",
                                                "--shared-memory-socket=/s",
-                                               "--max-shared-memory-bytes=5G"});
+                                               "--max-shared-memory-bytes=5G",
+                                               "--tls-cert=/c",
+                                               "--tls-key=/k",
+                                               "--tls-client-ca=/a",
+                                               "--allow-plaintext",
+                                               "--access-file=/f",
+                                               "--max-calls-per-second=13",
+                                               "--max-connection-calls=14",
+                                               "--max-header-bytes=15K",
+                                               "--request-arrival-seconds=16"});
   EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
   EXPECT_EQ(options.store, "memory:");
   EXPECT_EQ(options.drain_limit, std::chrono::seconds(7));
@@ -104,6 +113,15 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
   EXPECT_EQ(options.host.max_loaded_weight_bytes, int64_t{1} << 40);
   EXPECT_EQ(options.shared_memory_socket, "/s");
   EXPECT_EQ(options.shared_memory.max_bytes, int64_t{5} << 30);
+  EXPECT_EQ(options.grpc.tls.certificate, "/c");
+  EXPECT_EQ(options.grpc.tls.key, "/k");
+  EXPECT_EQ(options.grpc.tls.client_ca, "/a");
+  EXPECT_TRUE(options.grpc.allow_plaintext);
+  EXPECT_EQ(options.access_file, "/f");
+  EXPECT_EQ(options.max_calls_per_second, 13);
+  EXPECT_EQ(options.grpc.max_connection_calls, 14);
+  EXPECT_EQ(options.grpc.max_header_bytes, 15 << 10);
+  EXPECT_EQ(options.request_arrival, std::chrono::seconds(16));
   EXPECT_EQ(options.log_level, "debug");
   EXPECT_EQ(options.log_format, LogFormat::kJson);
 }
@@ -143,6 +161,12 @@ TEST(OptionsTest, WrongArgumentsAreRefusedByName) {
                 StatusIs(StatusCode::kInvalidArgument, HasSubstr(test.message)))
         << test.argument;
   }
+}
+
+TEST(OptionsTest, AFlagMayComeFromTheEnvironment) {
+  EXPECT_FALSE(ParsedOptions({}).grpc.allow_plaintext);
+  const ScopedVariable variable("TCONV_ALLOW_PLAINTEXT", "true");
+  EXPECT_TRUE(ParsedOptions({}).grpc.allow_plaintext);
 }
 
 TEST(OptionsTest, AWrongValueInTheEnvironmentIsRefused) {
