@@ -111,7 +111,7 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   }
   spdlog::info("serving on {} with {} compute threads, {} handlers, strategy {}, store {}",
                fmt::join(app->addresses(), ", "), options.compute_threads,
-               options.admission.handler_threads, given.strategy, options.store);
+               options.admission.handler_threads, given.strategy, NameOfStore(options.store));
   return app;
 }
 

@@ -68,8 +68,11 @@ class ChangeFeed {
 
   // The changes since those that were told last. Waits at most `patience` for
   // some; then there are none, and the revision is the last one told.
-  // UNAVAILABLE: the store cannot be asked now. The next call tries again, and
-  // nothing is left out.
+  // UNAVAILABLE: the store cannot be asked now. The next call tries again, after
+  // a moment, and nothing is left out.
+  //
+  // A store that was put back to an earlier state, as from a backup, tells all
+  // that it has: `revision` is smaller then, and `living` is present.
   virtual StatusOr<StoreChanges> Next(std::chrono::milliseconds patience) = 0;
 
   // Lets the Next() that waits, else the next one, look at once and return.

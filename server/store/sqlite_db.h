@@ -1,22 +1,19 @@
 // SQLite behind RAII and absl::Status: a connection, a statement, a transaction.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "server/base/status.h"
+#include "server/store/bytes.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace tconv::server {
-
-using ByteSpan = std::span<const std::byte>;
 
 // The beginning of a database file, as it lies on the disk: what a journal
 // beside it still holds is not seen.

@@ -1,35 +1,21 @@
 #include "server/store/sqlite_store.h"
 
-#include <algorithm>
 #include <cassert>
 #include <string_view>
 #include <utility>
 
 #include "server/base/mutex.h"
-#include "server/store/digest.h"
+#include "server/store/layer_row.h"
 #include "server/store/sqlite_db.h"
 #include "server/store/sqlite_file.h"
 #include "server/store/sqlite_tensor.h"
 #include "server/store/store_errors.h"
-#include "server/wire/layer_codec.h"
+#include "server/store/tensor_row.h"
 
 namespace tconv::server {
 namespace {
 
 using Kind = SqliteTransaction::Kind;
-
-constexpr char kKernel[] = "kernel";
-constexpr char kBias[] = "bias";
-
-// One row of the table `layer`.
-struct LayerRow {
-  int64_t id = 0;
-  std::string name;
-  std::string config;  // serialized
-  int64_t in_channels = 0;
-  int64_t weights_version = 0;
-  bool is_intact = true;  // the digest is the one that was written
-};
 
 constexpr char kSelectLayers[] =
     "SELECT id, name, config, in_channels, weights_version, digest FROM layer ORDER BY name";
@@ -38,32 +24,21 @@ constexpr char kSelectLayerByName[] =
 constexpr char kSelectLayerById[] =
     "SELECT id, name, config, in_channels, weights_version, digest FROM layer WHERE id = ?";
 
-ByteSpan BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-Digest DigestOf(const LayerRow& row) {
-  return DigestBuilder()
-      .Add(row.name)
-      .Add(row.config)
-      .Add(row.in_channels)
-      .Add(row.weights_version)
-      .Finish();
-}
-
-LayerRow RowOf(SqliteStatement& select) {
+LayerRow ReadRow(SqliteStatement& select) {
   const ByteSpan config = select.Blob(2);
-  LayerRow row{.id = select.Int(0),
-               .name = std::string(select.Text(1)),
-               .config = std::string(reinterpret_cast<const char*>(config.data()), config.size()),
-               .in_channels = select.Int(3),
-               .weights_version = select.Int(4)};
-  row.is_intact = std::ranges::equal(select.Blob(5), DigestOf(row));
-  return row;
+  return Verified(
+      {.id = select.Int(0),
+       .name = std::string(select.Text(1)),
+       .config = std::string(reinterpret_cast<const char*>(config.data()), config.size()),
+       .in_channels = select.Int(3),
+       .weights_version = select.Int(4)},
+      select.Blob(5));
 }
 
 StatusOr<LayerRow> OnlyRowOf(SqliteStatement& select, const std::string& name) {
   TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
   if (!found) return LayerNotFound(name);
-  return RowOf(select);
+  return ReadRow(select);
 }
 
 StatusOr<LayerRow> FindLayer(SqliteDb& db, const std::string& name) {
@@ -76,37 +51,10 @@ StatusOr<LayerRow> FindLayer(SqliteDb& db, const LayerKey& layer) {
   return OnlyRowOf(select, layer.name);
 }
 
-StatusOr<LayerRecord> RecordOf(const LayerRow& row) {
-  v1::LayerConfig proto;
-  if (!row.is_intact || !proto.ParseFromString(row.config)) {
-    return LayerDamaged(row.name, "the stored description is not what was written");
-  }
-  StatusOr<LayerConfig> config = LayerConfigFromProto(proto);
-  if (!config.ok()) {
-    return LayerDamaged(row.name, "the stored configuration is not valid: " +
-                                      std::string(config.status().message()));
-  }
-  return LayerRecord{.name = row.name,
-                     .config = *std::move(config),
-                     .in_channels = row.in_channels,
-                     .weights_version = row.weights_version,
-                     .id = row.id};
-}
-
 Status InsertWeights(SqliteDb& db, int64_t layer_id, const Weights& weights, int64_t chunk_bytes) {
-  TCONV_RETURN_IF_ERROR(InsertTensor(db, layer_id, kKernel, weights.kernel.view(), chunk_bytes));
-  if (!weights.bias.has_value()) return OkStatus();
-  return InsertTensor(db, layer_id, kBias, weights.bias->view(), chunk_bytes);
-}
-
-StatusOr<Weights> SelectWeights(SqliteDb& db, int64_t layer_id, const LayerRecord& record) {
-  Weights weights;
-  weights.version = record.weights_version;
-  TCONV_ASSIGN_OR_RETURN(weights.kernel, ReadTensor(db, layer_id, kKernel));
-  if (record.config.use_bias) {
-    TCONV_ASSIGN_OR_RETURN(weights.bias, ReadTensor(db, layer_id, kBias));
-  }
-  return weights;
+  return ForEachTensor(weights, [&](std::string_view role, ConstTensorView tensor) {
+    return InsertTensor(db, layer_id, role, tensor, chunk_bytes);
+  });
 }
 
 class SqliteStore final : public LayerStore {
@@ -136,22 +84,13 @@ StatusOr<LayerIndex> SqliteStore::ReadIndex() {
   while (true) {
     TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
     if (!found) return index;
-    const LayerRow row = RowOf(select);
-    StatusOr<LayerRecord> record = RecordOf(row);
-    if (record.ok()) {
-      index.layers.push_back(*std::move(record));
-    } else {
-      index.damaged.push_back({.name = row.name, .id = row.id, .error = record.status()});
-    }
+    AddTo(index, ReadRow(select));
   }
 }
 
 StatusOr<int64_t> SqliteStore::Create(const LayerRecord& record, const Weights* weights) {
   assert(record.weights_version == (weights == nullptr ? 0 : weights->version));
-  const LayerRow row{.name = record.name,
-                     .config = ToProto(record.config).SerializeAsString(),
-                     .in_channels = record.in_channels,
-                     .weights_version = record.weights_version};
+  const LayerRow row = RowOf(record);
   const MutexLock lock(mutex_);
   SqliteDb& db = file_.db;
   TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
@@ -199,12 +138,8 @@ StatusOr<Weights> SqliteStore::ReadWeights(const LayerKey& layer) {
                          SqliteTransaction::Begin(db, Kind::kDeferred));
   TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, layer));
   TCONV_ASSIGN_OR_RETURN(const LayerRecord record, RecordOf(row));
-  if (record.weights_version == 0) return LayerNotBuilt(layer.name);
-  StatusOr<Weights> weights = SelectWeights(db, row.id, record);
-  if (weights.status().code() == StatusCode::kDataLoss) {
-    return LayerDamaged(layer.name, std::string(weights.status().message()));
-  }
-  return weights;
+  return AssembleWeights(record,
+                         [&](std::string_view role) { return ReadTensor(db, row.id, role); });
 }
 
 Status SqliteStore::Delete(const std::string& name) {

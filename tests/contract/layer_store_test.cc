@@ -6,15 +6,18 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "server/store/open_store.h"
+#include "server/store/postgres_store.h"
 #include "server/store/sqlite_store.h"
 #include "server/wire/layer_codec.h"
 #include "tests/support/layer_config_builder.h"
+#include "tests/support/postgres_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/store/store_test_util.h"
 
@@ -36,18 +39,32 @@ using testing::RandomWeights;
 using testing::Record;
 using testing::StatusIs;
 
+// One database for each folder, all in one server.
+std::string DatabaseOf(const testing::TempFolder& folder) {
+  static testing::PostgresServer server;
+  static std::map<std::string, std::string> addresses;
+  std::string& address = addresses[folder.path().string()];
+  if (address.empty()) address = server.NewDatabase();
+  return address;
+}
+
 struct StoreKind {
   std::string name;
   bool survives_closing;
+  bool is_shared;
   std::function<StatusOr<std::unique_ptr<LayerStore>>(const testing::TempFolder&)> open;
 };
 
 const StoreKind kKinds[] = {
-    {"Memory", false, [](const auto&) { return OpenStore("memory:"); }},
-    {"Sqlite", true, [](const auto& folder) { return OpenStore("sqlite:" + folder / "store.db"); }},
+    {"Memory", false, true, [](const auto&) { return OpenStore("memory:"); }},
+    {"Sqlite", true, false,
+     [](const auto& folder) { return OpenStore("sqlite:" + folder / "store.db"); }},
     // Chunks that end within elements.
-    {"SqliteInTinyChunks", true,
+    {"SqliteInTinyChunks", true, false,
      [](const auto& folder) { return OpenSqliteStore(folder / "store.db", {.chunk_bytes = 7}); }},
+    {"Postgres", true, true, [](const auto& folder) { return OpenStore(DatabaseOf(folder)); }},
+    {"PostgresInTinyChunks", true, true,
+     [](const auto& folder) { return OpenPostgresStore(DatabaseOf(folder), {.chunk_bytes = 7}); }},
 };
 
 class LayerStoreTest : public ::testing::TestWithParam<StoreKind> {
@@ -190,6 +207,35 @@ TEST_P(LayerStoreTest, ADeletedNameCanBeTakenAnewAndHasNoOldWeights) {
 
   ASSERT_THAT(store_->Create(Record("up", config_), nullptr), IsOk());
   EXPECT_THAT(ContentsOf(*store_), ElementsAre(Pair("other", ::testing::Not("")), Pair("up", "")));
+}
+
+TEST_P(LayerStoreTest, ANameThatIsTakenAnewIsAnotherLayer) {
+  const StatusOr<int64_t> first = CreateBuilt(*store_, "up", config_);
+  ASSERT_THAT(first, IsOk());
+  ASSERT_THAT(store_->Delete("up"), IsOk());
+  const StatusOr<int64_t> second = CreateBuilt(*store_, "up", config_);
+  ASSERT_THAT(second, IsOk());
+  const Contents before = ContentsOf(*store_);
+
+  EXPECT_GT(*second, *first);
+  EXPECT_EQ(OnlyRecord().key(), (LayerKey{"up", *second}));
+  EXPECT_THAT(store_->ReadWeights({"up", *first}), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store_->PutWeights({"up", *first}, RandomWeights(config_, 2, 2), 1),
+              StatusIs(StatusCode::kNotFound));
+  EXPECT_EQ(ContentsOf(*store_), before);
+}
+
+TEST_P(LayerStoreTest, IdsGrowAlsoAfterTheLayersWereDeletedAndTheStoreClosed) {
+  if (!GetParam().survives_closing) return;
+  int64_t last = 0;
+  for (int round = 0; round < 4; ++round) {
+    const StatusOr<int64_t> id = store_->Create(Record("up", config_), nullptr);
+    ASSERT_THAT(id, IsOk());
+    EXPECT_GT(*id, last);
+    last = *id;
+    ASSERT_THAT(store_->Delete("up"), IsOk());
+    Open();
+  }
 }
 
 TEST_P(LayerStoreTest, NamesAreAnyText) {

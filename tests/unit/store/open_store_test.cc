@@ -38,9 +38,11 @@ TEST(OpenStoreTest, RefusesOtherAddresses) {
     const char* message;
   };
   constexpr Case kCases[] = {
-      {"", "expected one of sqlite:/path, memory:[SIZE]; got \"\""},
+      {"",
+       "expected one of sqlite:/path, postgres://host/database, "
+       "postgresql://host/database, memory:[SIZE]; got \"\""},
       {"/var/lib/tconv.db", "expected one of"},
-      {"mysql://host/db", "got \"mysql://host/db\""},
+      {"mysql://user:password@host/db", "got \"mysql\" before the first colon"},
       {"memory", "expected one of"},
       {"sqlite:", "expected a path"},
       {"memory:0B", "got \"0B\""},

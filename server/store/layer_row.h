@@ -1,0 +1,39 @@
+// The description of a layer as the columns that every database keeps of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "server/base/status.h"
+#include "server/store/bytes.h"
+#include "server/store/digest.h"
+#include "server/store/layer_store.h"
+
+namespace tconv::server {
+
+// One row of the table `layer`.
+struct LayerRow {
+  int64_t id = 0;
+  std::string name;
+  std::string config;  // serialized tconv.v1.LayerConfig
+  int64_t in_channels = 0;
+  int64_t weights_version = 0;
+  bool is_intact = true;  // the digest is the one that was written
+};
+
+// A row to be inserted; without its id.
+LayerRow RowOf(const LayerRecord& record);
+
+// Of all columns but the id.
+Digest DigestOf(const LayerRow& row);
+
+// A row as it was read, with the digest that lay beside it.
+LayerRow Verified(LayerRow row, ByteSpan digest);
+
+// DATA_LOSS when the row is not intact or means nothing.
+StatusOr<LayerRecord> RecordOf(const LayerRow& row);
+
+// Adds the row to the layers, or to the damaged ones.
+void AddTo(LayerIndex& index, const LayerRow& row);
+
+}  // namespace tconv::server

@@ -1,0 +1,50 @@
+// Follows the changes of a PostgreSQL store.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "server/base/status.h"
+#include "server/store/layer_store.h"
+#include "server/store/postgres_connection.h"
+
+namespace tconv::server {
+
+// Listens on a connection of its own. What it hears only wakes it: messages are
+// lost while there is no connection, so it always asks for all that has changed
+// since, after connecting and whenever the patience has come to its end.
+class PostgresFeed final : public ChangeFeed {
+ public:
+  PostgresFeed(PostgresAddress address, int64_t revision);
+  ~PostgresFeed() override;
+
+  StatusOr<StoreChanges> Next(std::chrono::milliseconds patience) override;
+  void Interrupt() override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Status Connect();
+  // Until a message came, Interrupt() or `deadline`. UNAVAILABLE: the connection
+  // was lost.
+  Status Listen(Clock::time_point deadline);
+  StatusOr<StoreChanges> Ask();
+  StoreChanges ReadChanges(pqxx::transaction_base& transaction) const;
+  // The result of `use()`; gives the connection up after an error.
+  template <typename Use>
+  auto Guarded(Use use) -> decltype(use());
+  // Since this was asked last.
+  bool WasInterrupted();
+  // Whether Interrupt() was called before `deadline`.
+  bool WaitForInterrupt(Clock::time_point deadline);
+
+  const PostgresAddress address_;
+  int64_t revision_;
+  const int interrupt_;                           // readable after Interrupt()
+  std::unique_ptr<pqxx::connection> connection_;  // null: not connected
+  bool has_failed_ = false;                       // since it was connected last
+};
+
+}  // namespace tconv::server

@@ -1,0 +1,181 @@
+#include "server/store/postgres_rows.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+#include "server/store/postgres_schema.h"
+#include "server/store/store_errors.h"
+#include "server/store/tensor_row.h"
+
+namespace tconv::server {
+namespace {
+
+using Transaction = pqxx::transaction_base;
+
+constexpr char kSelectLayer[] =
+    "SELECT id, name, config, in_channels, weights_version, digest, weights_id FROM tconv.layer ";
+
+// A bytea as PostgreSQL writes it in text: \x, then two digits for a byte.
+std::string ReadBytes(const pqxx::field& field) {
+  constexpr size_t kPrefix = 2;
+  const std::string_view text(field.c_str(), field.size());
+  std::string bytes;
+  bytes.reserve(text.size() / 2);
+  for (size_t i = kPrefix; i + 1 < text.size(); i += 2) {
+    unsigned value = 0;
+    std::from_chars(text.data() + i, text.data() + i + 2, value, 16);
+    bytes.push_back(static_cast<char>(value));
+  }
+  return bytes;
+}
+
+PostgresLayer ReadLayer(const pqxx::row& row) {
+  const std::string digest = ReadBytes(row[5]);
+  return {.row = Verified({.id = row[0].as<int64_t>(),
+                           .name = ReadBytes(row[1]),
+                           .config = ReadBytes(row[2]),
+                           .in_channels = row[3].as<int64_t>(),
+                           .weights_version = row[4].as<int64_t>()},
+                          BytesOf(digest)),
+          .weights_id = row[6].as<int64_t>()};
+}
+
+StatusOr<PostgresLayer> OnlyLayerOf(const pqxx::result& result, const std::string& name) {
+  if (result.empty()) return LayerNotFound(name);
+  return ReadLayer(result[0]);
+}
+
+std::string Locking(Lock lock) { return lock == Lock::kForChange ? " FOR UPDATE" : ""; }
+
+void InsertTensor(Transaction& transaction, int64_t weights_id, const std::string& role,
+                  ConstTensorView tensor, int64_t chunk_bytes) {
+  Exec(transaction,
+       "INSERT INTO tconv.tensor (weights_id, role, dtype, shape, digest)"
+       " VALUES ($1, $2, $3, $4, $5)",
+       weights_id, role, std::string(NameOf(tensor.dtype)), ToString(tensor.shape),
+       BytesParam(DigestOf(tensor)));
+  ByteSpan rest = BytesOf(tensor);
+  for (int64_t position = 0; !rest.empty(); ++position) {
+    const ByteSpan chunk = rest.first(std::min(rest.size(), static_cast<size_t>(chunk_bytes)));
+    Exec(transaction,
+         "INSERT INTO tconv.chunk (weights_id, role, position, data) VALUES ($1, $2, $3, $4)",
+         weights_id, role, position, BytesParam(chunk));
+    rest = rest.subspan(chunk.size());
+  }
+}
+
+StatusOr<TensorRow> ReadTensorRow(Transaction& transaction, int64_t weights_id,
+                                  const std::string& role) {
+  const pqxx::result result =
+      Exec(transaction,
+           "SELECT dtype, shape, digest FROM tconv.tensor WHERE weights_id = $1 AND role = $2",
+           weights_id, role);
+  if (result.empty()) return DamagedTensor(role, "missing");
+  const std::string digest = ReadBytes(result[0][2]);
+  return ParseTensorRow(role, result[0][0].as<std::string>(), result[0][1].as<std::string>(),
+                        BytesOf(digest));
+}
+
+// PostgreSQL knows the lengths without reading the chunks.
+int64_t StoredBytes(Transaction& transaction, int64_t weights_id, const std::string& role) {
+  return Exec(transaction,
+              "SELECT coalesce(sum(octet_length(data)), 0)::bigint FROM tconv.chunk"
+              " WHERE weights_id = $1 AND role = $2",
+              weights_id, role)[0][0]
+      .as<int64_t>();
+}
+
+// A binary cursor brings the bytes as they are, one chunk at a time; a common
+// statement would write them in text, all at once.
+// REQUIRES: the chunks together have the size of `tensor`.
+void ReadElements(Transaction& transaction, int64_t weights_id, const std::string& role,
+                  TensorView tensor) {
+  Exec(transaction,
+       "DECLARE elements BINARY NO SCROLL CURSOR FOR SELECT data FROM tconv.chunk"
+       " WHERE weights_id = $1 AND role = $2 ORDER BY position",
+       weights_id, role);
+  std::byte* out = tensor.data;
+  while (true) {
+    const pqxx::result chunk = transaction.exec("FETCH elements");
+    if (chunk.empty()) break;
+    const pqxx::field data = chunk[0][0];
+    out = std::ranges::copy(BytesOf(std::string_view(data.c_str(), data.size())), out).out;
+  }
+  transaction.exec("CLOSE elements");
+}
+
+StatusOr<Tensor> ReadTensor(Transaction& transaction, int64_t weights_id, const std::string& role) {
+  TCONV_ASSIGN_OR_RETURN(const TensorRow row, ReadTensorRow(transaction, weights_id, role));
+  TCONV_ASSIGN_OR_RETURN(Tensor tensor,
+                         AllocateTensor(role, row, StoredBytes(transaction, weights_id, role)));
+  ReadElements(transaction, weights_id, role, tensor.mutable_view());
+  TCONV_RETURN_IF_ERROR(VerifyTensor(role, row, tensor.view()));
+  return tensor;
+}
+
+}  // namespace
+
+PostgresCatalog ReadCatalog(Transaction& transaction) {
+  const pqxx::row row = transaction.exec("SELECT revision, removal_revision FROM tconv.catalog")[0];
+  return {.revision = row[0].as<int64_t>(), .removal_revision = row[1].as<int64_t>()};
+}
+
+StatusOr<int64_t> NextRevision(Transaction& transaction, Change change) {
+  const std::string removal = change == Change::kRemoval ? ", removal_revision = revision + 1" : "";
+  const pqxx::result result = Exec(transaction,
+                                   "UPDATE tconv.catalog SET revision = revision + 1" + removal +
+                                       " WHERE schema_version = $1 RETURNING revision",
+                                   NewestPostgresSchema());
+  if (result.empty()) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "store: a newer version of this program has changed the schema of the "
+                     "database");
+  }
+  transaction.exec(std::string("NOTIFY ") + kPostgresChannel);
+  return result[0][0].as<int64_t>();
+}
+
+LayerIndex ReadLayersSince(Transaction& transaction, int64_t revision) {
+  LayerIndex index;
+  for (const pqxx::row& row :
+       Exec(transaction, std::string(kSelectLayer) + "WHERE revision > $1 ORDER BY name",
+            revision)) {
+    AddTo(index, ReadLayer(row).row);
+  }
+  return index;
+}
+
+StatusOr<PostgresLayer> FindLayer(Transaction& transaction, const std::string& name, Lock lock) {
+  return OnlyLayerOf(Exec(transaction, kSelectLayer + ("WHERE name = $1" + Locking(lock)),
+                          BytesParam(BytesOf(std::string_view(name)))),
+                     name);
+}
+
+StatusOr<PostgresLayer> FindLayer(Transaction& transaction, const LayerKey& layer, Lock lock) {
+  return OnlyLayerOf(Exec(transaction, kSelectLayer + ("WHERE id = $1" + Locking(lock)), layer.id),
+                     layer.name);
+}
+
+int64_t InsertWeights(Transaction& transaction, const Weights& weights, int64_t chunk_bytes) {
+  const auto id = transaction.exec("SELECT nextval('tconv.weights_id')")[0][0].as<int64_t>();
+  (void)ForEachTensor(weights, [&](std::string_view role, ConstTensorView tensor) {
+    InsertTensor(transaction, id, std::string(role), tensor, chunk_bytes);
+    return OkStatus();
+  });
+  return id;
+}
+
+StatusOr<Weights> ReadWeights(Transaction& transaction, const LayerRecord& record,
+                              int64_t weights_id) {
+  return AssembleWeights(record, [&](std::string_view role) {
+    return ReadTensor(transaction, weights_id, std::string(role));
+  });
+}
+
+void DeleteWeights(Transaction& transaction, int64_t weights_id) {
+  Exec(transaction, "DELETE FROM tconv.chunk WHERE weights_id = $1", weights_id);
+  Exec(transaction, "DELETE FROM tconv.tensor WHERE weights_id = $1", weights_id);
+}
+
+}  // namespace tconv::server
