@@ -55,9 +55,9 @@ ServerOptions Resolved(ServerOptions options) {
 // Health and nothing else, in messages of no size.
 GrpcServerOptions ProbeOptions(const std::vector<std::string>& addresses) {
   return {.addresses = addresses,
+          .allow_plaintext = true,
           .max_message_bytes = 1 << 10,
           .max_transport_bytes = 16 << 20,
-          .allow_plaintext = true,
           .has_reflection = false};
 }
 

@@ -12,12 +12,13 @@
 
 namespace tconv::server {
 
-// Of PEM files.
+// Paths of PEM files.
 struct TlsFiles {
-  std::string certificate;  // with those between it and the root; empty: no TLS
+  // With those between it and the root. Empty: no TLS.
+  std::string certificate;
   std::string key;
-  std::string
-      client_ca;  // clients need a certificate signed by one of these; empty: they need none
+  // Clients need a certificate signed by one of these. Empty: they need none.
+  std::string client_ca;
 };
 
 // Whether an address to listen on can be reached from this machine alone: a Unix
