@@ -2,6 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
+#include <span>
+#include <string_view>
+
 #include "server/store/store_errors.h"
 
 namespace tconv::server {
@@ -288,13 +292,50 @@ void LayerCatalog::Retire(Layer& layer) {
   waiters_.Notify(layer);
 }
 
+// ---- Waiting.
+
+// Finds the layer whose version a call asks for.
+class LayerCatalog::Search final : public QueuedCall {
+ public:
+  Search(LayerCatalog& catalog, std::string name, int64_t version, QueuedCall& call,
+         AdmissionQueue& queue)
+      : catalog_(catalog), name_(std::move(name)), version_(version), call_(call), queue_(queue) {}
+
+  std::string_view flow() const override { return name_; }
+  std::chrono::system_clock::time_point deadline() const override { return call_.deadline(); }
+  bool computes() const override { return false; }
+
+  void Run(std::span<QueuedCall* const>) override {
+    const std::unique_ptr<Search> self(this);
+    const auto layer = catalog_.Find(name_);
+    if (!layer.ok()) return call_.Drop(layer.status());
+    catalog_.AwaitVersion(*layer, version_, call_, queue_);
+  }
+  void Drop(const Status& why) override {
+    const std::unique_ptr<Search> self(this);
+    call_.Drop(why);
+  }
+
+ private:
+  LayerCatalog& catalog_;
+  const std::string name_;
+  const int64_t version_;
+  QueuedCall& call_;
+  AdmissionQueue& queue_;
+};
+
 void LayerCatalog::AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
                                 AdmissionQueue& queue) {
   const auto layer = registry_.Find(name);
-  // In its turn the call has the store asked for the layer as it is now.
-  if (!layer.ok()) return queue.Submit(call);
-  if (follower_ != nullptr && (*layer)->newest().weights_version < version) follower_->LookSoon();
-  waiters_.Await(*layer, version, call, queue);
+  if (layer.ok()) return AwaitVersion(*layer, version, call, queue);
+  // It destroys itself.
+  queue.Submit(*new Search(*this, name, version, call, queue));
+}
+
+void LayerCatalog::AwaitVersion(const std::shared_ptr<Layer>& layer, int64_t version,
+                                QueuedCall& call, AdmissionQueue& queue) {
+  if (follower_ != nullptr && layer->newest().weights_version < version) follower_->LookSoon();
+  waiters_.Await(layer, version, call, queue);
 }
 
 }  // namespace tconv::server

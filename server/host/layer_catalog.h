@@ -86,9 +86,12 @@ class LayerCatalog final : public HealthSource {
                             std::optional<int64_t> if_version) TCONV_REQUIRES(layer.change_mutex());
   Status Delete(const std::string& name);
 
-  // Submits `call` to `queue` once the layer, if there is one, serves `version`; as
-  // VersionWaiters. Does not wait for the store.
+  // Submits `call` to `queue` once the layer serves `version`, or drops it; as
+  // VersionWaiters. Does not wait: a layer that is not known here is looked for on a
+  // thread of the queue.
   void AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
+                    AdmissionQueue& queue);
+  void AwaitVersion(const std::shared_ptr<Layer>& layer, int64_t version, QueuedCall& call,
                     AdmissionQueue& queue);
   bool AbandonWaiter(QueuedCall& call) { return waiters_.Abandon(call); }
 
@@ -99,6 +102,7 @@ class LayerCatalog final : public HealthSource {
   }
 
  private:
+  class Search;
   using Loaded = LruMap<int64_t, Weights>;  // by the id of the layer
 
   LayerCatalog(LayerStore& store, PlanCache& plans, int64_t max_loaded_weight_bytes);

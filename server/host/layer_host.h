@@ -118,8 +118,7 @@ class LayerHost {
   StatusOr<std::unique_ptr<ForwardSession>> StreamForward(const StreamedForward& forward);
   // Submits `call`, a Forward, to `queue` once `version` of the layer is served;
   // drops it with UNAVAILABLE, worth another try, when that takes until shortly
-  // before its deadline, or ten seconds. A layer that is not known here is left to
-  // the call to find. Does not wait.
+  // before its deadline, or ten seconds. Does not wait.
   void SubmitWithVersion(const std::string& name, int64_t version, QueuedCall& call,
                          AdmissionQueue& queue) {
     catalog_->AwaitVersion(name, version, call, queue);

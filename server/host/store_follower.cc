@@ -59,6 +59,11 @@ Status StoreFollower::CatchUp() {
   return last_look_.ok() ? OkStatus() : RetryAfter(kPause, last_look_);
 }
 
+void StoreFollower::NoteLook(const Status& status) {
+  MutexLock lock(mutex_);
+  last_look_ = status;
+}
+
 void StoreFollower::Follow() {
   MutexLock lock(mutex_);
   while (!is_stopping_) {
@@ -67,9 +72,10 @@ void StoreFollower::Follow() {
     mutex_.unlock();
     StatusOr<StoreChanges> changes = feed_->Next(patience);
     const Status status = changes.status();
+    // Whoever hears of it from the listener finds it so here, too.
+    NoteLook(status);
     listener_(std::move(changes));
     mutex_.lock();
-    last_look_ = status;
     answered_ticket_ = ticket;
     looked_.NotifyAll();
     if (status.ok()) continue;

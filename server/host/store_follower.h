@@ -40,6 +40,7 @@ class StoreFollower {
 
  private:
   void Follow();
+  void NoteLook(const Status& status);
   // A look that begins from now on answers the ticket.
   int64_t AskForLook() TCONV_REQUIRES(mutex_);
 

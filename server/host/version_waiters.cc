@@ -1,6 +1,7 @@
 #include "server/host/version_waiters.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "server/store/store_errors.h"
@@ -36,7 +37,7 @@ Status VersionNotServed(const Layer& layer, int64_t version) {
                               trouble.ok() ? "" : ": ", MessageOf(trouble)));
 }
 
-VersionWaiters::VersionWaiters() : thread_([this] { DropLateCalls(); }) {}
+VersionWaiters::VersionWaiters() : thread_([this] { ServeWaiters(); }) {}
 
 VersionWaiters::~VersionWaiters() {
   {
@@ -53,7 +54,7 @@ void VersionWaiters::Await(std::shared_ptr<const Layer> layer, int64_t version, 
   {
     MutexLock lock(mutex_);
     // Under the lock: a version that is published from here on finds the call waiting.
-    if (!waiter.layer->is_deleted() && waiter.layer->snapshot().weights_version < version) {
+    if (!IsOver(waiter)) {
       const auto place = waiters_.emplace(Clock::now() + WaitOf(call), std::move(waiter));
       if (place == waiters_.begin()) changed_.NotifyOne();
       return;
@@ -62,8 +63,14 @@ void VersionWaiters::Await(std::shared_ptr<const Layer> layer, int64_t version, 
   GoOn(waiter);
 }
 
+bool VersionWaiters::IsOver(const Waiter& waiter) {
+  return waiter.layer->is_deleted() || waiter.layer->snapshot().weights_version >= waiter.version;
+}
+
 void VersionWaiters::GoOn(const Waiter& waiter) {
-  if (waiter.layer->is_deleted()) return waiter.call->Drop(LayerNotFound(waiter.layer->name()));
+  const Layer& layer = *waiter.layer;
+  if (layer.is_deleted()) return waiter.call->Drop(LayerNotFound(layer.name()));
+  if (!IsOver(waiter)) return waiter.call->Drop(VersionNotServed(layer, waiter.version));
   waiter.queue->Submit(*waiter.call);
 }
 
@@ -80,35 +87,30 @@ bool VersionWaiters::Abandon(QueuedCall& call) {
 }
 
 void VersionWaiters::Notify(const Layer& layer) {
-  std::vector<Waiter> ready;
-  {
-    MutexLock lock(mutex_);
-    const int64_t version = layer.snapshot().weights_version;
-    for (auto entry = waiters_.begin(); entry != waiters_.end();) {
-      const Waiter& waiter = entry->second;
-      const bool goes_on =
-          waiter.layer.get() == &layer && (waiter.version <= version || layer.is_deleted());
-      if (goes_on) ready.push_back(std::move(entry->second));
-      entry = goes_on ? waiters_.erase(entry) : std::next(entry);
-    }
+  MutexLock lock(mutex_);
+  for (auto entry = waiters_.begin(); entry != waiters_.end();) {
+    const bool is_over = entry->second.layer.get() == &layer && IsOver(entry->second);
+    if (is_over) ready_.push_back(std::move(entry->second));
+    entry = is_over ? waiters_.erase(entry) : std::next(entry);
   }
-  for (const Waiter& waiter : ready) GoOn(waiter);
+  if (!ready_.empty()) changed_.NotifyOne();
 }
 
-void VersionWaiters::DropLateCalls() {
+void VersionWaiters::ServeWaiters() {
   MutexLock lock(mutex_);
   while (!is_stopping_) {
-    const std::vector<Waiter> late = TakeLate();
-    if (!late.empty()) {
+    std::vector<Waiter> over = TakeLate();
+    std::move(ready_.begin(), ready_.end(), std::back_inserter(over));
+    ready_.clear();
+    if (!over.empty()) {
       mutex_.unlock();
-      for (const Waiter& waiter : late) {
-        waiter.call->Drop(VersionNotServed(*waiter.layer, waiter.version));
-      }
+      for (const Waiter& waiter : over) GoOn(waiter);
       mutex_.lock();
     } else if (waiters_.empty()) {
       changed_.Wait(mutex_);
     } else {
-      changed_.WaitUntil(mutex_, waiters_.begin()->first);
+      const Clock::time_point end = waiters_.begin()->first;
+      changed_.WaitUntil(mutex_, end);
     }
   }
 }

@@ -40,7 +40,8 @@ class VersionWaiters {
   // when it does not.
   bool Abandon(QueuedCall& call);
 
-  // To be called when `layer` serves another version, or is deleted.
+  // To be called when `layer` serves another version, or is deleted. Nothing runs
+  // before this returns.
   void Notify(const Layer& layer);
 
  private:
@@ -53,13 +54,16 @@ class VersionWaiters {
     AdmissionQueue* queue = nullptr;
   };
 
+  static bool IsOver(const Waiter& waiter);
+  // Ends the waiting, with or without what was waited for.
   static void GoOn(const Waiter& waiter);
-  void DropLateCalls();
+  void ServeWaiters();
   std::vector<Waiter> TakeLate() TCONV_REQUIRES(mutex_);
 
   Mutex mutex_;
   CondVar changed_;
   std::multimap<Clock::time_point, Waiter> waiters_ TCONV_GUARDED_BY(mutex_);  // by their end
+  std::vector<Waiter> ready_ TCONV_GUARDED_BY(mutex_);                         // that wait no more
   bool is_stopping_ TCONV_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

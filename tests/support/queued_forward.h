@@ -13,26 +13,38 @@
 
 namespace tconv::testing {
 
+struct QueuedForwardTerms {
+  int64_t min_version = 0;
+  std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
+};
+
 // A Forward that waits for its turn, and then takes its companions along into
 // LayerHost::ForwardTogether(). To be sent once.
 class QueuedForward final : public server::QueuedCall {
  public:
   // All three must outlive it.
   QueuedForward(server::LayerHost& host, server::AdmissionQueue& queue, std::string layer,
-                const server::Tensor& input)
-      : host_(host), queue_(queue), source_(input.view()), job_(std::move(layer), source_, false) {}
+                const server::Tensor& input, const QueuedForwardTerms& terms = {})
+      : host_(host),
+        queue_(queue),
+        source_(input.view()),
+        job_(std::move(layer), source_, false),
+        deadline_(terms.deadline) {
+    job_.min_version = terms.min_version;
+  }
 
   // Sends the call and waits for what it answers.
   server::StatusOr<server::ForwardResult> Call() {
     TCONV_RETURN_IF_ERROR(queue_.Enter(source_.size_bytes()));
     outlook_ = host_.OutlookOf(job_.layer, source_.shape());
-    queue_.Submit(*this);
+    host_.SubmitWithVersion(job_.layer, job_.min_version, *this, queue_);
     is_answered_.get_future().wait();
     queue_.Leave(source_.size_bytes());
     return std::move(job_.result);
   }
 
   std::string_view flow() const override { return job_.layer; }
+  std::chrono::system_clock::time_point deadline() const override { return deadline_; }
   std::chrono::nanoseconds least_time() const override { return outlook_.least_time; }
   bool CanRunWith(const QueuedCall& other) const override {
     const auto& forward = static_cast<const QueuedForward&>(other);
@@ -58,6 +70,7 @@ class QueuedForward final : public server::QueuedCall {
   server::AdmissionQueue& queue_;
   server::ViewSource source_;
   server::ForwardJob job_;
+  const std::chrono::system_clock::time_point deadline_;
   server::ForwardOutlook outlook_;
   std::promise<void> is_answered_;
 };

@@ -165,5 +165,24 @@ TEST_F(LruMapTest, ErasingWhileBuildingPreventsKeeping) {
   EXPECT_THAT(Held(), ::testing::IsEmpty());
 }
 
+TEST_F(LruMapTest, AValueThatIsPutTakesThePlaceOfTheOneBefore) {
+  Get("a", 20);
+  map_.Put("a", {std::make_shared<const std::string>("another"), 10, {}});
+  EXPECT_EQ(Get("a"), "another");
+  EXPECT_EQ(map_.bytes_held(), 10);
+  map_.Erase("a");
+  EXPECT_EQ(map_.bytes_held(), 0);
+  EXPECT_EQ(Get("a"), "value of a");
+}
+
+TEST_F(LruMapTest, AValueThatIsPutOutlivesTheOneUnderConstruction) {
+  const auto built = map_.GetOrBuild("a", [&]() -> StatusOr<Map::Built> {
+    map_.Put("a", {std::make_shared<const std::string>("put"), 10, {}});
+    return Map::Built{std::make_shared<const std::string>("built"), 10, {}};
+  });
+  EXPECT_EQ(**built, "built");
+  EXPECT_EQ(Get("a"), "put");
+}
+
 }  // namespace
 }  // namespace tconv::server

@@ -176,5 +176,21 @@ TEST_F(PlanCacheTest, PassesOnThatNoStrategyTakesTheProblem) {
               tconv::testing::StatusIs(StatusCode::kUnimplemented));
 }
 
+TEST_F(PlanCacheTest, CompilesForOtherWeightsWhatIsInUse) {
+  Compile(5, weights_);
+  ASSERT_THAT(cache_.CompileLike(*weights_, other_weights_), tconv::testing::IsOk());
+  EXPECT_EQ(compilations_, 2);
+  EXPECT_NE(cache_.Find(Problem(5), other_weights_), nullptr);
+  EXPECT_EQ(cache_.Find(Problem(6), other_weights_), nullptr);
+}
+
+TEST_F(PlanCacheTest, CompilesThePlansUsedLastWhenThereIsNoRoomForAll) {
+  for (const int length : {5, 6, 7}) Compile(length, weights_);
+  ASSERT_THAT(cache_.CompileLike(*weights_, other_weights_), tconv::testing::IsOk());
+  Compile(8, weights_);
+  EXPECT_NE(cache_.Find(Problem(7), other_weights_), nullptr);
+  EXPECT_EQ(cache_.Find(Problem(5), other_weights_), nullptr);
+}
+
 }  // namespace
 }  // namespace tconv::server

@@ -14,6 +14,7 @@
 #include "server/compute/worker_pool.h"
 #include "server/store/memory_store.h"
 #include "tests/support/layer_config_builder.h"
+#include "tests/support/replica.h"
 #include "tests/support/status_matchers.h"
 
 namespace tconv::server {
@@ -22,6 +23,7 @@ namespace {
 using ::tconv::testing::IsOk;
 using ::tconv::testing::IsOkAndHolds;
 using ::tconv::testing::LayerConfigBuilder;
+using ::tconv::testing::OneByOne;
 using ::tconv::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -59,24 +61,6 @@ class FakeStore : public LayerStore {
 
  private:
   MemoryStore layers_{int64_t{1} << 30};
-};
-
-// Weights of a 1 x 1 layer from one channel to one filter: y = kernel * x + bias.
-class OneByOne {
- public:
-  OneByOne(float kernel, float bias) : kernel_{kernel}, bias_{bias} {}
-
-  WeightsSource source() { return {&kernel_source_, &bias_source_}; }
-
- private:
-  static ConstTensorView ViewOf(const std::array<float, 1>& value, const Shape& shape) {
-    return {DType::kFloat32, shape, reinterpret_cast<const std::byte*>(value.data())};
-  }
-
-  const std::array<float, 1> kernel_;
-  const std::array<float, 1> bias_;
-  ViewSource kernel_source_{ViewOf(kernel_, Shape({1, 1, 1, 1}))};
-  ViewSource bias_source_{ViewOf(bias_, Shape({1}))};
 };
 
 class LayerHostTest : public ::testing::Test {
@@ -190,7 +174,7 @@ TEST_F(LayerHostTest, SetWeightsComparesTheVersionFirst) {
   CreateScaling("layer", 2);
   OneByOne weights(5, 0);
   EXPECT_THAT(host_->SetWeights("layer", weights.source(), 7),
-              StatusIs(StatusCode::kAborted, HasSubstr("at version 1, not 7")));
+              StatusIs(StatusCode::kAborted, HasSubstr("expected 7")));
   EXPECT_THAT(host_->SetWeights("layer", weights.source(), 1), IsOkAndHolds(2));
 }
 
@@ -243,14 +227,18 @@ TEST_F(LayerHostTest, ForgetsWeightsUsedLeastRecentlyAndReadsThemAgain) {
   EXPECT_EQ(store_.weight_reads, 3);
 }
 
-TEST_F(LayerHostTest, GetTellsThePlansOfTheCurrentWeights) {
+TEST_F(LayerHostTest, TheShapesInUseHavePlansForNewWeightsAtOnce) {
   CreateScaling("layer", 2);
   ASSERT_THAT(Apply("layer", 1), IsOk());
   const auto before = host_->Get("layer");
   ASSERT_THAT(before->plans, SizeIs(1));
   EXPECT_EQ(before->plans[0]->problem.src_shape(), Shape({1, 1, 1, 1}));
   ASSERT_THAT(host_->SetWeights("layer", OneByOne(5, 0).source(), std::nullopt), IsOk());
-  EXPECT_THAT(host_->Get("layer")->plans, IsEmpty());
+  const auto after = host_->Get("layer");
+  ASSERT_THAT(after->plans, SizeIs(1));
+  EXPECT_NE(after->plans[0], before->plans[0]);
+  ASSERT_THAT(Apply("layer", 1), IsOk());
+  EXPECT_EQ(host_->Get("layer")->plans, after->plans);
 }
 
 TEST_F(LayerHostTest, AnswersAnEmptyBatchWithAnEmptyOutput) {
@@ -321,8 +309,9 @@ TEST_F(LayerHostTest, ADeletedLayerIsGoneAndItsNameIsFree) {
 }
 
 TEST_F(LayerHostTest, ADamagedLayerSaysSoUntilItIsDeleted) {
-  store_.damaged = {
-      {.name = "broken", .error = MakeError(StatusCode::kDataLoss, "layer \"broken\" is damaged")}};
+  store_.damaged = {{.name = "broken",
+                     .id = 1,
+                     .error = MakeError(StatusCode::kDataLoss, "layer \"broken\" is damaged")}};
   Restart({});
   EXPECT_THAT(Apply("broken", 1), StatusIs(StatusCode::kDataLoss));
   EXPECT_THAT(host_->Delete("broken"), IsOk());
