@@ -200,6 +200,7 @@ void LayerCatalog::TakeLook(StatusOr<StoreChanges> look) {
   if (!look.ok()) return;
   const bool is_news =
       !look->changed.layers.empty() || !look->changed.damaged.empty() || look->living.has_value();
+  for (const auto& layer : registry_.GoBack(look->revision)) Retire(*layer);
   TakeIndex(std::move(look->changed));
   for (const auto& layer : registry_.CatchUp(look->revision, look->living)) Retire(*layer);
   if (is_news) health_.Notify();

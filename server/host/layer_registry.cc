@@ -57,6 +57,18 @@ std::shared_ptr<Layer> LayerRegistry::Erase(const LayerKey& key) {
   return erased;
 }
 
+std::vector<std::shared_ptr<Layer>> LayerRegistry::GoBack(int64_t revision) {
+  std::vector<std::shared_ptr<Layer>> erased;
+  MutexLock lock(mutex_);
+  if (revision >= revision_) return erased;
+  for (auto& [name, entry] : entries_) {
+    if (entry.layer != nullptr) erased.push_back(std::move(entry.layer));
+  }
+  entries_.clear();
+  revision_ = 0;
+  return erased;
+}
+
 std::vector<std::shared_ptr<Layer>> LayerRegistry::CatchUp(
     int64_t revision, const std::optional<std::vector<int64_t>>& living) {
   std::vector<std::shared_ptr<Layer>> erased;

@@ -44,6 +44,9 @@ class LayerRegistry {
 
   // Erases the layer if it still has the name; returns it unless it was damaged.
   std::shared_ptr<Layer> Erase(const LayerKey& key);
+  // The store is at `revision`. When that is before what has been told, somebody put
+  // back an older store: erases and returns all layers, to be added anew.
+  std::vector<std::shared_ptr<Layer>> GoBack(int64_t revision);
   // All changes up to `revision` have been told. Erases and returns the layers that
   // are not among the `living` of that revision; nothing: none was deleted.
   std::vector<std::shared_ptr<Layer>> CatchUp(int64_t revision,

@@ -9,7 +9,8 @@ namespace {
 using std::chrono::steady_clock;
 
 // Between two looks when nothing is heard: a message that got lost is made up for.
-constexpr auto kPatience = std::chrono::seconds(5);
+constexpr std::chrono::milliseconds kPatience = std::chrono::seconds(5);
+constexpr std::chrono::milliseconds kNoPatience(0);
 // Between two tries while the store is away.
 constexpr auto kPause = std::chrono::milliseconds(500);
 // A look takes milliseconds. Those who wait for it hold threads that could serve
@@ -68,9 +69,12 @@ void StoreFollower::Follow() {
   MutexLock lock(mutex_);
   while (!is_stopping_) {
     const int64_t ticket = last_ticket_;
-    const auto patience = ticket > answered_ticket_ ? std::chrono::seconds(0) : kPatience;
+    const bool is_there = last_look_.ok();
+    const bool is_hurried = ticket > answered_ticket_ || !is_there;
     mutex_.unlock();
-    StatusOr<StoreChanges> changes = feed_->Next(patience);
+    StatusOr<StoreChanges> changes = feed_->Next(is_hurried ? kNoPatience : kPatience);
+    // A connection that broke does not mean that the store is away.
+    if (!changes.ok() && is_there) changes = feed_->Next(kNoPatience);
     const Status status = changes.status();
     // Whoever hears of it from the listener finds it so here, too.
     NoteLook(status);

@@ -76,6 +76,14 @@ TEST_F(LayerRegistryTest, WhatDoesNotLiveAnyMoreIsErased) {
   EXPECT_THAT(registry_.Find("damaged4"), StatusIs(StatusCode::kNotFound));
 }
 
+TEST_F(LayerRegistryTest, AStoreThatWasPutBackIsLearnedAnew) {
+  const auto layer = Add("up", 3).layer;
+  ASSERT_THAT(CatchUp(7, {3}), IsEmpty());
+  EXPECT_THAT(registry_.GoBack(7), IsEmpty());
+  EXPECT_THAT(registry_.GoBack(5), ElementsAre(layer));
+  EXPECT_NE(Add("up", 3).layer, layer);
+}
+
 TEST_F(LayerRegistryTest, ErasesALayerOnlyIfItStillHasTheName) {
   Add("up", 1);
   const auto later = Add("up", 4).layer;
