@@ -327,6 +327,7 @@ class LayerCatalog::Search final : public QueuedCall {
 
 void LayerCatalog::AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
                                 AdmissionQueue& queue) {
+  if (version == 0) return queue.Submit(call);
   const auto layer = registry_.Find(name);
   if (layer.ok()) return AwaitVersion(*layer, version, call, queue);
   // It destroys itself.

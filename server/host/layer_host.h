@@ -116,9 +116,9 @@ class LayerHost {
   // Begins a Forward whose input and output are streamed; they may be larger than
   // those of a Forward. RESOURCE_EXHAUSTED beyond max_stream_bytes.
   StatusOr<std::unique_ptr<ForwardSession>> StreamForward(const StreamedForward& forward);
-  // Submits `call`, a Forward, to `queue` once `version` of the layer is served;
-  // drops it with UNAVAILABLE, worth another try, when that takes until shortly
-  // before its deadline, or ten seconds. Does not wait.
+  // Submits `call`, a Forward, to `queue` once `version` of the layer, 0 being any,
+  // is served; drops it with UNAVAILABLE, worth another try, when that takes until
+  // shortly before its deadline, or ten seconds. Does not wait.
   void SubmitWithVersion(const std::string& name, int64_t version, QueuedCall& call,
                          AdmissionQueue& queue) {
     catalog_->AwaitVersion(name, version, call, queue);

@@ -34,7 +34,6 @@ Status ForwardCall::Accept() {
 }
 
 void ForwardCall::AskForTurn() {
-  if (request_.min_version() == 0) return UnaryCall::AskForTurn();
   host_.SubmitWithVersion(request_.name(), request_.min_version(), *this, queue());
 }
 

@@ -72,7 +72,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
 
   // The first turn waits for the version.
   void Submit() override {
-    if (session_ != nullptr || start_.min_version() == 0) return StreamCall::Submit();
+    if (session_ != nullptr) return StreamCall::Submit();
     host_.SubmitWithVersion(start_.name(), start_.min_version(), *this, queue());
   }
 

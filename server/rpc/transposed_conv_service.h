@@ -43,9 +43,10 @@ using StreamingTransposedConvService =
 // its unary_methods() are to be registered with a server.
 class TransposedConvServiceImpl final : public StreamingTransposedConvService {
  public:
-  // `reads` runs the calls that touch neither tensors nor the store: a queue of
-  // their own keeps them from waiting behind long computations. All five must
-  // outlive the server that this service is registered with.
+  // `reads` runs the calls that touch no tensors, and the store only to look for
+  // layers that are not known: a queue of their own keeps them from waiting behind
+  // long computations. All five must outlive the server that this service is
+  // registered with.
   TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory, const Door& door,
                             AdmissionQueue& reads, AdmissionQueue& work, int64_t max_request_bytes);
 
