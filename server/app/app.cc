@@ -103,7 +103,7 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   TCONV_ASSIGN_OR_RETURN(
       app->server_,
       GrpcServer::Start(options.grpc, {.services = {app->service_.get(), app->health_->service()},
-                                       .generic = app->service_->unary_methods()}));
+                                       .generic = app->service_->generic_methods()}));
   if (!options.probe_addresses.empty()) {
     TCONV_ASSIGN_OR_RETURN(app->probe_server_,
                            GrpcServer::Start(ProbeOptions(options.probe_addresses),

@@ -12,7 +12,7 @@
 namespace tconv::server {
 namespace {
 
-using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+using Reactor = grpc::ServerGenericBidiReactor;
 
 std::span<const std::byte> BytesOf(const Tensor& tensor) {
   return {tensor.view().data, static_cast<size_t>(tensor.size_bytes())};
@@ -20,22 +20,31 @@ std::span<const std::byte> BytesOf(const Tensor& tensor) {
 
 class GetWeightsStreamCall final : public StreamReactor<Reactor> {
  public:
-  GetWeightsStreamCall(LayerHost& host, const Method& method, grpc::CallbackServerContext& context,
-                       const grpc::ByteBuffer& request)
-      : StreamReactor(method, context), host_(host), encoded_(request) {}
+  GetWeightsStreamCall(LayerHost& host, const Method& method,
+                       grpc::GenericCallbackServerContext& context)
+      : StreamReactor(method, context), host_(host) {}
 
  private:
+  void OnReadDone(bool ok) override { React(this, &GetWeightsStreamCall::TakeMessage, ok); }
   void OnWriteDone(bool ok) override { React(this, &GetWeightsStreamCall::AfterWrite, ok); }
 
-  // The request has arrived before the call began.
   void Listen() override TCONV_REQUIRES(mutex_) {
-    if (const Status taken = TakeRequest(); !taken.ok()) return End(taken);
+    BeginReceiving();
+    StartRead(&received_);
+  }
+
+  void TakeMessage(bool ok) TCONV_REQUIRES(mutex_) {
+    EndReceiving();
+    if (has_ended()) return;
+    const Status taken =
+        ok ? TakeRequest() : Status(StatusCode::kInvalidArgument, "expected a request, got none");
+    if (!taken.ok()) return End(taken);
     AskForTurn();
   }
 
   Status TakeRequest() TCONV_REQUIRES(mutex_) {
-    CountReceived(encoded_.Length());
-    TCONV_RETURN_IF_ERROR(codec::ReceivedPayloads::Parse(&encoded_, &request_).status());
+    CountReceived(received_.Length());
+    TCONV_RETURN_IF_ERROR(codec::ReceivedPayloads::Parse(&received_, &request_).status());
     TCONV_RETURN_IF_ERROR(UseLayer(request_.name()));
     return Enter(0);
   }
@@ -97,8 +106,8 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
   }
 
   LayerHost& host_;
-  grpc::ByteBuffer encoded_;  // the request
-  grpc::ByteBuffer sent_;     // by the write under way
+  grpc::ByteBuffer received_;  // the request
+  grpc::ByteBuffer sent_;      // by the write under way
   v1::GetWeightsStreamRequest request_;
   std::shared_ptr<const Weights> weights_ TCONV_GUARDED_BY(mutex_);
   OutgoingElements outgoing_ TCONV_GUARDED_BY(mutex_);
@@ -109,9 +118,8 @@ class GetWeightsStreamCall final : public StreamReactor<Reactor> {
 }  // namespace
 
 Reactor* StartGetWeightsStream(LayerHost& host, const Method& method,
-                               grpc::CallbackServerContext& context,
-                               const grpc::ByteBuffer& request) {
-  auto* call = new GetWeightsStreamCall(host, method, context, request);
+                               grpc::GenericCallbackServerContext& context) {
+  auto* call = new GetWeightsStreamCall(host, method, context);
   call->Begin();
   return call;
 }

@@ -27,20 +27,23 @@ constexpr int kKernelDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
 constexpr int kBiasDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
                                  v1::Weights::kBiasFieldNumber, v1::Tensor::kDataFieldNumber};
 
+UnaryCall* Begun(UnaryCall* call) {
+  call->Begin();
+  return call;
+}
+
 }  // namespace
 
-void TransposedConvServiceImpl::UnaryMethods::Add(std::string_view method, Starter starter) {
+void TransposedConvServiceImpl::GenericMethods::Add(std::string_view method, Starter starter) {
   starters_.emplace(fmt::format("/{}/{}", v1::TransposedConvService::service_full_name(), method),
                     std::move(starter));
 }
 
-grpc::ServerGenericBidiReactor* TransposedConvServiceImpl::UnaryMethods::CreateReactor(
+grpc::ServerGenericBidiReactor* TransposedConvServiceImpl::GenericMethods::CreateReactor(
     Context* context) {
   const auto found = starters_.find(context->method());
   if (found == starters_.end()) return CallbackGenericService::CreateReactor(context);
-  UnaryCall* call = found->second(context);
-  call->Begin();
-  return call;
+  return found->second(context);
 }
 
 template <typename Request, typename Response>
@@ -48,13 +51,13 @@ void TransposedConvServiceImpl::Add(
     std::string_view name, CallKind kind, AdmissionQueue& queue,
     StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, const Parts&)) {
   const Method method{name, kind, &door_, &queue, max_request_bytes_};
-  unary_methods_.Add(name, [this, method, handler](Context* context) {
-    return new HandlerCall<Request, Response>(
+  generic_methods_.Add(name, [this, method, handler](Context* context) {
+    return Begun(new HandlerCall<Request, Response>(
         method,
         [this, handler](const Request& request, const Parts& parts) {
           return (this->*handler)(request, parts);
         },
-        context);
+        context));
   });
 }
 
@@ -67,8 +70,7 @@ TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const Shar
       door_(door),
       max_request_bytes_(max_request_bytes),
       forward_stream_{"ForwardStream", CallKind::kRead, &door, &work, max_request_bytes},
-      set_weights_stream_{"SetWeightsStream", CallKind::kChange, &door, &work, max_request_bytes},
-      get_weights_stream_{"GetWeightsStream", CallKind::kRead, &door, &work, max_request_bytes} {
+      set_weights_stream_{"SetWeightsStream", CallKind::kChange, &door, &work, max_request_bytes} {
   using Self = TransposedConvServiceImpl;
   Add("Create", CallKind::kChange, work, &Self::DoCreate);
   Add("Build", CallKind::kChange, work, &Self::DoBuild);
@@ -79,8 +81,13 @@ TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const Shar
   Add("List", CallKind::kRead, reads, &Self::DoList);
   Add("Delete", CallKind::kChange, work, &Self::DoDelete);
   const Method forward{"Forward", CallKind::kRead, &door, &work, max_request_bytes};
-  unary_methods_.Add(forward.name, [this, forward](Context* context) {
-    return new ForwardCall(forward, host_, memory_, context);
+  generic_methods_.Add(forward.name, [this, forward](Context* context) {
+    return Begun(new ForwardCall(forward, host_, memory_, context));
+  });
+  const Method get_weights_stream{"GetWeightsStream", CallKind::kRead, &door, &work,
+                                  max_request_bytes};
+  generic_methods_.Add(get_weights_stream.name, [this, get_weights_stream](Context* context) {
+    return StartGetWeightsStream(host_, get_weights_stream, *context);
   });
 }
 
@@ -192,11 +199,6 @@ TransposedConvServiceImpl::ForwardStream(grpc::CallbackServerContext* context) {
 grpc::ServerReadReactor<grpc::ByteBuffer>* TransposedConvServiceImpl::SetWeightsStream(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
   return StartSetWeightsStream(host_, set_weights_stream_, *context, *response);
-}
-
-grpc::ServerWriteReactor<grpc::ByteBuffer>* TransposedConvServiceImpl::GetWeightsStream(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return StartGetWeightsStream(host_, get_weights_stream_, *context, *request);
 }
 
 }  // namespace tconv::server

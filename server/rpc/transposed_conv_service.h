@@ -19,8 +19,8 @@
 
 namespace tconv::server {
 
-// Unary methods are left to a generic service, because gRPC would read the whole
-// request of a method that it knows before anybody is asked.
+// Methods with one request are left to a generic service, because gRPC would read
+// the whole request of a method that it knows before anybody is asked.
 template <typename Base>
 using WithLayerMethods = v1::TransposedConvService::WithGenericMethod_Create<
     v1::TransposedConvService::WithGenericMethod_Build<
@@ -35,12 +35,12 @@ using WithTensorMethods = v1::TransposedConvService::WithGenericMethod_SetWeight
 template <typename Base>
 using WithStreams = v1::TransposedConvService::WithRawCallbackMethod_ForwardStream<
     v1::TransposedConvService::WithRawCallbackMethod_SetWeightsStream<
-        v1::TransposedConvService::WithRawCallbackMethod_GetWeightsStream<Base>>>;
+        v1::TransposedConvService::WithGenericMethod_GetWeightsStream<Base>>>;
 using StreamingTransposedConvService =
     WithLayerMethods<WithTensorMethods<WithStreams<v1::TransposedConvService::Service>>>;
 
 // Decodes requests, asks the host, encodes its answers. Thread-safe. Both it and
-// its unary_methods() are to be registered with a server.
+// its generic_methods() are to be registered with a server.
 class TransposedConvServiceImpl final : public StreamingTransposedConvService {
  public:
   // `reads` runs the calls that touch no tensors, and the store only to look for
@@ -51,14 +51,14 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
                             AdmissionQueue& reads, AdmissionQueue& work, int64_t max_request_bytes);
 
   // Answers UNIMPLEMENTED to every method that is not ours.
-  grpc::CallbackGenericService* unary_methods() { return &unary_methods_; }
+  grpc::CallbackGenericService* generic_methods() { return &generic_methods_; }
 
  private:
   using Parts = RequestParts;
   using Context = grpc::GenericCallbackServerContext;
-  using Starter = std::function<UnaryCall*(Context*)>;
+  using Starter = std::function<grpc::ServerGenericBidiReactor*(Context*)>;
 
-  class UnaryMethods final : public grpc::CallbackGenericService {
+  class GenericMethods final : public grpc::CallbackGenericService {
    public:
     void Add(std::string_view method, Starter starter);
     grpc::ServerGenericBidiReactor* CreateReactor(Context* context) override;
@@ -88,8 +88,6 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
       grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<grpc::ByteBuffer>* SetWeightsStream(grpc::CallbackServerContext* context,
                                                               grpc::ByteBuffer* response) override;
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* GetWeightsStream(
-      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
   LayerHost& host_;
   const SharedMemory& memory_;
@@ -97,8 +95,7 @@ class TransposedConvServiceImpl final : public StreamingTransposedConvService {
   const int64_t max_request_bytes_;
   const Method forward_stream_;
   const Method set_weights_stream_;
-  const Method get_weights_stream_;
-  UnaryMethods unary_methods_;
+  GenericMethods generic_methods_;
 };
 
 }  // namespace tconv::server

@@ -20,6 +20,9 @@ namespace tconv {
 //   UNAVAILABLE         the server cannot be reached, or is shutting down
 //   DEADLINE_EXCEEDED   the timeout is over
 //   CANCELLED           CallOptions::cancellation was triggered
+//   UNAUTHENTICATED     the server wants a token, or does not know this one
+//   PERMISSION_DENIED   the token is not good for this, or not for this layer
+//   FAILED_PRECONDITION the token would be sent in plain text to another machine
 //   RESOURCE_EXHAUSTED  a message beyond the 2 GiB of protobuf, or no memory
 //   DATA_LOSS           what arrived as a stream is not what was sent
 //   INTERNAL            the server's answer is not one

@@ -5,7 +5,9 @@
 
 #include <sstream>
 
+#include "client/cli/json.h"
 #include "client/cli/npy.h"
+#include "tests/support/temp_folder.h"
 #include "tests/unit/client/mock_connection.h"
 
 namespace tconv::cli {
@@ -40,7 +42,7 @@ class ToolTest : public ::testing::Test {
     return RunTool(arguments, {.in = in, .out = out_, .err = err_},
                    [this](const std::string& target, const ClientOptions& options) {
                      target_ = target;
-                     timeout_ = options.timeout;
+                     options_ = options;
                      return connection_;
                    });
   }
@@ -51,7 +53,7 @@ class ToolTest : public ::testing::Test {
   const std::shared_ptr<StrictMock<MockConnection>> connection_ =
       std::make_shared<StrictMock<MockConnection>>();
   std::string target_;
-  std::chrono::milliseconds timeout_{};
+  ClientOptions options_;
 
  private:
   std::ostringstream out_, err_;
@@ -75,6 +77,56 @@ TEST_F(ToolTest, TellsScriptsTheKindOfFailure) {
     EXPECT_EQ(err(), "tconv: because\n");
     EXPECT_THAT(out(), IsEmpty());
   }
+}
+
+TEST_F(ToolTest, SaysWhoCallsWithoutShowingTheToken) {
+  EXPECT_CALL(*connection_, Delete).WillRepeatedly(Return(absl::PermissionDeniedError("no")));
+  EXPECT_EQ(Run({"--token-file", "/secret/token", "delete", "up1"}), 8);
+  EXPECT_EQ(options_.token_file, "/secret/token");
+  EXPECT_EQ(options_.credentials, nullptr);
+  EXPECT_FALSE(options_.allow_plaintext_token);
+  EXPECT_EQ(Run({"--tls", "--allow-plaintext", "delete", "up1"}), 8);
+  EXPECT_NE(options_.credentials, nullptr);
+  EXPECT_TRUE(options_.allow_plaintext_token);
+}
+
+TEST_F(ToolTest, RefusesFilesForTlsThatItCannotRead) {
+  EXPECT_EQ(Run({"--tls-ca", "/no/such/file", "delete", "up1"}), 3);
+  EXPECT_THAT(err(), HasSubstr("/no/such/file"));
+}
+
+TEST_F(ToolTest, MakesTokensWithTheirEntries) {
+  ASSERT_EQ(Run({"--json", "token", "trainer", "--role", "write", "--tenant", "vision"}), 0);
+  const Json first = Json::parse(out());
+  EXPECT_EQ(first["entry"]["name"], "trainer");
+  EXPECT_EQ(first["entry"]["role"], "write");
+  EXPECT_EQ(first["entry"]["tenant"], "vision");
+  EXPECT_EQ(first["entry"]["sha256"].get<std::string>().size(), 64U);
+  EXPECT_THAT(first["token"].get<std::string>(), ::testing::StartsWith("tconv_"));
+  ASSERT_EQ(Run({"--json", "token", "reader", "--layers", "a-,b-"}), 0);
+  const Json second = Json::parse(out());
+  EXPECT_EQ(second["entry"]["layers"], Json({"a-", "b-"}));
+  EXPECT_NE(second["token"], first["token"]);
+}
+
+TEST_F(ToolTest, WritesATokenForItsUserAlone) {
+  const tconv::testing::TempFolder folder;
+  const std::string file = folder / "token";
+  ASSERT_EQ(Run({"token", "operator", "--role", "admin", "--out", file}), 0);
+  const std::string token = tconv::testing::ReadFile(file);
+  EXPECT_THAT(token, ::testing::StartsWith("tconv_"));
+  EXPECT_THAT(out(), Not(HasSubstr("tconv_")));
+  EXPECT_EQ(std::filesystem::status(file).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_EQ(Run({"token", "operator", "--role", "admin", "--out", file}), 1);
+  EXPECT_EQ(tconv::testing::ReadFile(file), token);
+}
+
+TEST_F(ToolTest, RefusesTokensThatTheServerWouldRefuse) {
+  EXPECT_EQ(Run({"token", "x"}), 2);
+  EXPECT_EQ(Run({"token", "x", "--role", "root"}), 2);
+  EXPECT_EQ(Run({"token", "x", "--role", "admin", "--tenant", "a"}), 2);
+  EXPECT_EQ(Run({"token", "x", "--layers", "a", "--tenant", "a"}), 2);
 }
 
 TEST_F(ToolTest, RefusesWrongUsageWithoutCallingTheServer) {
@@ -107,10 +159,10 @@ TEST_F(ToolTest, TakesGlobalOptionsBeforeAndAfterTheCommand) {
   EXPECT_CALL(*connection_, CheckHealth("", _)).Times(2).WillRepeatedly(Return(absl::OkStatus()));
   EXPECT_EQ(Run({"--server", "unix:/a", "--deadline", "1.5", "health"}), 0);
   EXPECT_EQ(target_, "unix:/a");
-  EXPECT_EQ(timeout_, std::chrono::milliseconds(1500));
+  EXPECT_EQ(options_.timeout, std::chrono::milliseconds(1500));
   EXPECT_EQ(Run({"health", "--server", "b:1"}), 0);
   EXPECT_EQ(target_, "b:1");
-  EXPECT_EQ(timeout_, std::chrono::seconds(60));
+  EXPECT_EQ(options_.timeout, std::chrono::seconds(60));
 }
 
 TEST_F(ToolTest, PrintsErrorsAsJsonForScripts) {
