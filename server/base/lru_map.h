@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -17,6 +18,19 @@
 #include "server/base/status.h"
 
 namespace tconv::server {
+
+// What a LruMap holds, and how it was used since it was made.
+struct LruFacts {
+  int64_t entries = 0;
+  int64_t bytes = 0;
+  int64_t capacity_bytes = 0;
+  int64_t hits = 0;                        // asked for and held
+  int64_t waits = 0;                       // asked for while somebody else built it
+  int64_t builds = 0;                      // made for the first who asked
+  int64_t failures = 0;                    // could not be made
+  int64_t evictions = 0;                   // forgotten because others took their bytes
+  std::chrono::nanoseconds build_time{0};  // of builds and failures
+};
 
 // Maps keys to shared immutable values that are built when first asked for.
 // When the values held exceed the capacity, those used least recently are
@@ -55,17 +69,21 @@ class LruMap {
       MutexLock lock(mutex_);
       if (const auto found = index_.find(key); found != index_.end()) {
         entries_.splice(entries_.begin(), entries_, found->second);
+        ++facts_.hits;
         return found->second->built.value;
       }
       const auto [slot, is_builder] = constructions_.try_emplace(key);
       if (!is_builder) {
         construction = slot->second;
+        ++facts_.waits;
         while (!construction->done) built_.Wait(mutex_);
         return construction->result;
       }
       construction = slot->second = std::make_shared<Construction>();
     }
-    return Finish(key, *construction, std::forward<Build>(build)());
+    const auto begin = std::chrono::steady_clock::now();
+    StatusOr<Built> built = std::forward<Build>(build)();
+    return Finish(key, *construction, std::move(built), std::chrono::steady_clock::now() - begin);
   }
 
   // The value of `key` if there is one, else null. Does not count as a use.
@@ -122,6 +140,15 @@ class LruMap {
     return bytes_held_;
   }
 
+  LruFacts facts() const {
+    MutexLock lock(mutex_);
+    LruFacts facts = facts_;
+    facts.entries = static_cast<int64_t>(entries_.size());
+    facts.bytes = bytes_held_;
+    facts.capacity_bytes = capacity_bytes_;
+    return facts;
+  }
+
  private:
   struct Entry {
     Key key;
@@ -147,9 +174,12 @@ class LruMap {
     StatusOr<ValuePtr> result = ValuePtr();
   };
 
-  StatusOr<ValuePtr> Finish(const Key& key, Construction& construction, StatusOr<Built> built) {
+  StatusOr<ValuePtr> Finish(const Key& key, Construction& construction, StatusOr<Built> built,
+                            std::chrono::nanoseconds time) {
     Forgotten forgotten{on_forget_, {}};
     MutexLock lock(mutex_);
+    ++(built.ok() ? facts_.builds : facts_.failures);
+    facts_.build_time += time;
     if (built.ok()) {
       construction.result = built->value;
       if (construction.keep &&
@@ -189,7 +219,7 @@ class LruMap {
     entries_.push_front({key, std::move(built)});
     index_.emplace(key, entries_.begin());
     KeepWithin(entries_.front().built.share, forgotten);
-    while (bytes_held_ > capacity_bytes_) Forget(std::prev(entries_.end()), forgotten);
+    while (bytes_held_ > capacity_bytes_) Evict(std::prev(entries_.end()), forgotten);
   }
 
   // The owner's value used last of all is never among those that go: it fits alone.
@@ -200,7 +230,7 @@ class LruMap {
     };
     while (BytesOf(share.owner) > share.bytes) {
       const auto last = std::find_if(entries_.rbegin(), entries_.rend(), is_owned);
-      Forget(std::prev(last.base()), forgotten);
+      Evict(std::prev(last.base()), forgotten);
     }
   }
 
@@ -215,6 +245,12 @@ class LruMap {
       }
     }
     return bytes;
+  }
+
+  // For the room that it takes.
+  void Evict(typename Entries::iterator entry, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
+    Forget(entry, forgotten);
+    ++facts_.evictions;
   }
 
   void Forget(typename Entries::iterator entry, Forgotten& forgotten) TCONV_REQUIRES(mutex_) {
@@ -241,6 +277,7 @@ class LruMap {
   // How often the entries name each part.
   std::unordered_map<const void*, int64_t> part_holders_ TCONV_GUARDED_BY(mutex_);
   int64_t bytes_held_ TCONV_GUARDED_BY(mutex_) = 0;
+  LruFacts facts_ TCONV_GUARDED_BY(mutex_);  // what is counted of them
 };
 
 }  // namespace tconv::server

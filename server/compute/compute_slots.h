@@ -33,6 +33,8 @@ class ComputeSlots {
   bool TryTake();
   void Return();
 
+  int used() const { return count_ - free_.load(); }
+
   // That TryTake() would give.
   int free() const { return IsAwaited() ? 0 : free_.load(); }
   bool IsAwaited() const { return waiting_.load() > 0; }

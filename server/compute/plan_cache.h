@@ -90,6 +90,7 @@ class PlanCache {
   void Drop(const Weights& weights);
 
   int64_t bytes_held() const { return plans_.bytes_held(); }
+  LruFacts facts() const { return plans_.facts(); }
 
  private:
   // Weights are told apart by identity. The weak reference keeps their control

@@ -55,6 +55,7 @@ class WorkerPool {
   // What a thread that has a ComputeSlot of these runs, it runs with that one;
   // the others wait for a slot, pressing, each time.
   ComputeSlots& slots() { return slots_; }
+  const ComputeSlots& slots() const { return slots_; }
 
   // Calls task(0) ... task(work.tasks - 1), each once, and returns when all are
   // done. After an error the tasks not yet begun are left out and one of the

@@ -72,6 +72,7 @@ class AdmissionQueue {
   // Waits until no call is in the house; false when `deadline` comes first.
   bool WaitUntilIdle(std::chrono::steady_clock::time_point deadline);
 
+  const AdmissionLimits& limits() const { return limits_; }
   int64_t calls() const;    // in the house
   int64_t bytes() const;    // that they hold
   int64_t waiting() const;  // for their turn

@@ -66,6 +66,7 @@ class LayerCatalog final : public HealthSource {
 
   // As in LayerRegistry.
   int64_t size() const { return registry_.size(); }
+  int64_t damaged() const { return registry_.damaged(); }
   std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
                                             const LayerRegistry::NamePredicate& includes) const {
     return registry_.After(after, limit, includes);
@@ -74,6 +75,9 @@ class LayerCatalog final : public HealthSource {
     return registry_.WithPrefix(prefix);
   }
   std::string GenerateName(const std::string& stem) { return registry_.GenerateName(stem); }
+
+  // Of the weights in memory.
+  LruFacts loaded_facts() const { return loaded_.facts(); }
 
   // Changes, with the errors of the store; UNAVAILABLE at once while it is known to
   // be away. `weights` as in LayerStore::Create().

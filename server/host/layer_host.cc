@@ -358,6 +358,11 @@ LayerPage LayerHost::List(const std::string& after, size_t limit,
   return page;
 }
 
+HostFacts LayerHost::facts() const {
+  return {catalog_->size(), catalog_->damaged(), catalog_->loaded_facts(), memory_->used_bytes(),
+          memory_->idle_bytes()};
+}
+
 Status LayerHost::Delete(const std::string& name) { return catalog_->Delete(name); }
 
 }  // namespace tconv::server

@@ -77,6 +77,15 @@ struct LayerPage {
   std::string next;               // the `after` of the next page; empty on the last
 };
 
+// What the host holds.
+struct HostFacts {
+  int64_t layers = 0;
+  int64_t damaged_layers = 0;  // of these, the store cannot read
+  LruFacts weights;
+  int64_t used_tensor_bytes = 0;  // inputs and outputs of calls
+  int64_t idle_tensor_bytes = 0;  // kept for later ones
+};
+
 // What can be done with the layers of a store, which other servers may change, too.
 // Thread-safe: calls on different layers do not wait for each other, and Forward
 // waits for no change of weights.
@@ -136,6 +145,7 @@ class LayerHost {
   LayerPage List(const std::string& after, size_t limit,
                  const LayerRegistry::NamePredicate& includes) const;
   Status Delete(const std::string& name);
+  HostFacts facts() const;
 
   HealthSource& health() { return *catalog_; }
 

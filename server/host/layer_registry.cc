@@ -89,6 +89,12 @@ int64_t LayerRegistry::size() const {
   return static_cast<int64_t>(entries_.size());
 }
 
+int64_t LayerRegistry::damaged() const {
+  MutexLock lock(mutex_);
+  return std::ranges::count_if(entries_,
+                               [](const auto& entry) { return entry.second.layer == nullptr; });
+}
+
 std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after, size_t limit,
                                                          const NamePredicate& includes) const {
   MutexLock lock(mutex_);

@@ -53,6 +53,8 @@ class LayerRegistry {
                                               const std::optional<std::vector<int64_t>>& living);
 
   int64_t size() const;
+  // Those of them that the store cannot read.
+  int64_t damaged() const;
   // At most `limit` layers whose names come after `after` and satisfy `includes`,
   // in the order of their names. Without the damaged ones.
   std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,

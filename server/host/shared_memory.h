@@ -61,6 +61,9 @@ class SharedMemory {
   // From now on nobody finds the segment; those who have it keep it.
   void Remove(const std::string& name);
 
+  // Of segments that are there or still used.
+  int64_t mapped_bytes() const { return mapped_bytes_->load(std::memory_order_relaxed); }
+
   // NOT_FOUND.
   StatusOr<std::shared_ptr<const SharedSegment>> Find(const std::string& name) const;
 

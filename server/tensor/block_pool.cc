@@ -71,6 +71,7 @@ StatusOr<Block> BlockPool::Take(size_t bytes) {
     TCONV_ASSIGN_OR_RETURN(block, Block::Allocate(bytes));
   }
   block.pool_ = shared_from_this();
+  used_bytes_.fetch_add(static_cast<int64_t>(block.capacity_), std::memory_order_relaxed);
   return block;
 }
 
@@ -89,6 +90,7 @@ Block BlockPool::FindIdle(size_t bytes) {
 }
 
 void BlockPool::Return(Block block) {
+  used_bytes_.fetch_sub(static_cast<int64_t>(block.capacity_), std::memory_order_relaxed);
   const auto now = Clock::now();
   std::vector<Block> dropped;  // freed without the mutex, for that takes a while
   MutexLock lock(mutex_);

@@ -1,6 +1,7 @@
 // Memory for tensors, and memory that is used again.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -61,6 +62,8 @@ class BlockPool : public std::enable_shared_from_this<BlockPool> {
   StatusOr<Block> Take(size_t bytes);
 
   int64_t idle_bytes() const;
+  // Of blocks that are worth pooling and in use.
+  int64_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
 
  private:
   friend class Block;
@@ -81,6 +84,7 @@ class BlockPool : public std::enable_shared_from_this<BlockPool> {
   mutable Mutex mutex_;
   std::deque<IdleBlock> idle_ TCONV_GUARDED_BY(mutex_);  // longest idle first
   int64_t idle_bytes_ TCONV_GUARDED_BY(mutex_) = 0;
+  std::atomic<int64_t> used_bytes_ = 0;
 };
 
 }  // namespace tconv::server
