@@ -1,0 +1,108 @@
+#include "server/telemetry/metrics.h"
+
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <cassert>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "server/base/mutex.h"
+
+namespace tconv::server {
+
+using prometheus::ClientMetric;
+using prometheus::Collectable;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+class Metrics::KnownElsewhere final : public Collectable {
+ public:
+  void Add(MetricType type, const std::string& name, const std::string& help, Read read,
+           Labels labels) {
+    MutexLock lock(mutex_);
+    Family& family = families_.try_emplace(name, Family{type, help, {}}).first->second;
+    assert(family.type == type && family.help == help);
+    family.metrics.push_back({std::move(labels), std::move(read)});
+  }
+
+  std::vector<MetricFamily> Collect() const override {
+    std::vector<MetricFamily> collected;
+    MutexLock lock(mutex_);
+    for (const auto& [name, family] : families_) {
+      MetricFamily& told = collected.emplace_back(MetricFamily{name, family.help, family.type, {}});
+      for (const Metric& metric : family.metrics) told.metric.push_back(Told(family.type, metric));
+    }
+    return collected;
+  }
+
+ private:
+  struct Metric {
+    Labels labels;
+    Read read;
+  };
+  struct Family {
+    MetricType type;
+    std::string help;
+    std::vector<Metric> metrics;
+  };
+
+  static ClientMetric Told(MetricType type, const Metric& metric) {
+    ClientMetric told;
+    for (const auto& [name, value] : metric.labels) told.label.push_back({name, value});
+    (type == MetricType::Counter ? told.counter.value : told.gauge.value) = metric.read();
+    return told;
+  }
+
+  mutable Mutex mutex_;
+  std::map<std::string, Family> families_ TCONV_GUARDED_BY(mutex_);
+};
+
+namespace {
+
+class Both final : public Collectable {
+ public:
+  Both(std::shared_ptr<const Collectable> first, std::shared_ptr<const Collectable> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  std::vector<MetricFamily> Collect() const override {
+    std::vector<MetricFamily> collected = first_->Collect();
+    std::vector<MetricFamily> others = second_->Collect();
+    std::move(others.begin(), others.end(), std::back_inserter(collected));
+    return collected;
+  }
+
+ private:
+  const std::shared_ptr<const Collectable> first_;
+  const std::shared_ptr<const Collectable> second_;
+};
+
+}  // namespace
+
+Metrics::Metrics()
+    : registry_(std::make_shared<prometheus::Registry>()),
+      known_elsewhere_(std::make_shared<KnownElsewhere>()) {}
+
+Metrics::~Metrics() = default;
+
+void Metrics::AddGauge(const std::string& name, const std::string& help, Read read, Labels labels) {
+  known_elsewhere_->Add(MetricType::Gauge, name, help, std::move(read), std::move(labels));
+}
+
+void Metrics::AddCounter(const std::string& name, const std::string& help, Read read,
+                         Labels labels) {
+  known_elsewhere_->Add(MetricType::Counter, name, help, std::move(read), std::move(labels));
+}
+
+std::shared_ptr<Collectable> Metrics::all() const {
+  return std::make_shared<Both>(registry_, known_elsewhere_);
+}
+
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(all()->Collect());
+}
+
+}  // namespace tconv::server
