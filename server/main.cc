@@ -24,6 +24,9 @@ int Serve(const ServerOptions& options) {
   for (const std::string& address : (*app)->probe_addresses()) {
     fmt::print("answering probes on {}\n", address);
   }
+  if (const std::string metrics = (*app)->metrics_address(); !metrics.empty()) {
+    fmt::print("metrics on {}\n", metrics);
+  }
   std::fflush(stdout);
   AwaitTermination();
   const Status drained = (*app)->Drain(options.drain_limit, options.drain_delay);

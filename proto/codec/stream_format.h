@@ -15,6 +15,8 @@ inline constexpr char kMessageBytesKey[] = "tconv-message-bytes";
 // Metadata of a request: the layer that it is about, percent-encoded, for
 // balancers that send the calls of a layer to one server.
 inline constexpr char kLayerKey[] = "tconv-layer";
+// Metadata of a request and of its answer: the header of W3C Trace Context.
+inline constexpr char kTraceparentKey[] = "traceparent";
 // Trailing metadata of an answer: the server's times in microseconds, as
 // "queue=12,plan=3,compute=840,serialize=5".
 inline constexpr char kTimingKey[] = "tconv-timing";

@@ -9,6 +9,7 @@
 
 #include "server/app/cpu_limit.h"
 #include "server/app/drain.h"
+#include "server/app/facts.h"
 #include "server/compute/strategies.h"
 #include "server/store/open_store.h"
 
@@ -92,9 +93,12 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
       std::make_shared<Allowance>(
           "the server", AllowanceLimits{.calls_per_second = options.max_calls_per_second}),
       *app->arrivals_);
-  app->service_ = std::make_unique<TransposedConvServiceImpl>(
-      *app->host_, *app->memory_, *app->door_, *app->reads_, *app->work_,
-      options.grpc.max_message_bytes);
+  app->telemetry_ = std::make_unique<CallTelemetry>(app->metrics_, options.call_telemetry);
+  const ServiceContext context = {*app->door_, *app->reads_, *app->work_, *app->telemetry_,
+                                  options.grpc.max_message_bytes};
+  app->service_ = std::make_unique<TransposedConvServiceImpl>(*app->host_, *app->memory_, context,
+                                                              app->generic_methods_);
+  app->admin_ = std::make_unique<AdminServiceImpl>(context, app->generic_methods_);
   if (!options.shared_memory_socket.empty()) {
     TCONV_ASSIGN_OR_RETURN(app->segments_,
                            SegmentServer::Start({options.shared_memory_socket}, *app->memory_));
@@ -102,12 +106,19 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   app->health_ = std::make_unique<ServerHealth>(app->host_->health(), app->access_);
   TCONV_ASSIGN_OR_RETURN(
       app->server_,
-      GrpcServer::Start(options.grpc, {.services = {app->service_.get(), app->health_->service()},
-                                       .generic = app->service_->generic_methods()}));
+      GrpcServer::Start(options.grpc, {.services = {app->service_.get(), app->admin_.get(),
+                                                    app->health_->service()},
+                                       .generic = &app->generic_methods_}));
   if (!options.probe_addresses.empty()) {
     TCONV_ASSIGN_OR_RETURN(app->probe_server_,
                            GrpcServer::Start(ProbeOptions(options.probe_addresses),
                                              {.services = {app->health_->probe_service()}}));
+  }
+  AddFacts({*app->host_, *app->plans_, *app->pool_, *app->memory_, *app->reads_, *app->work_},
+           options, app->metrics_);
+  if (!options.metrics_address.empty()) {
+    TCONV_ASSIGN_OR_RETURN(app->metrics_endpoint_,
+                           MetricsEndpoint::Start(options.metrics_address, app->metrics_));
   }
   spdlog::info("serving on {} with {} compute threads, {} handlers, strategy {}, store {}",
                fmt::join(app->addresses(), ", "), options.compute_threads,

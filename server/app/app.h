@@ -17,13 +17,18 @@
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
 #include "server/host/shared_memory.h"
+#include "server/rpc/admin_service.h"
 #include "server/rpc/arrival_watch.h"
+#include "server/rpc/call_telemetry.h"
 #include "server/rpc/door.h"
+#include "server/rpc/generic_methods.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/segment_server.h"
 #include "server/rpc/server_health.h"
 #include "server/rpc/transposed_conv_service.h"
 #include "server/store/layer_store.h"
+#include "server/telemetry/metrics.h"
+#include "server/telemetry/metrics_endpoint.h"
 
 namespace tconv::server {
 
@@ -45,6 +50,12 @@ class App {
 
   // Where it listens, with the ports that were bound.
   const std::vector<std::string>& addresses() const { return server_->addresses(); }
+
+  // Where the metrics can be asked for; empty: nowhere.
+  std::string metrics_address() const {
+    return metrics_endpoint_ == nullptr ? "" : metrics_endpoint_->address();
+  }
+  const Metrics& metrics() const { return metrics_; }
 
   CallLoad load() const;
 
@@ -71,11 +82,16 @@ class App {
   std::unique_ptr<AdmissionQueue> work_;
   std::unique_ptr<ArrivalWatch> arrivals_;
   std::unique_ptr<Door> door_;
+  Metrics metrics_;
+  std::unique_ptr<CallTelemetry> telemetry_;
+  GenericMethods generic_methods_;
   std::unique_ptr<TransposedConvServiceImpl> service_;
+  std::unique_ptr<AdminServiceImpl> admin_;
   std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
   std::unique_ptr<ServerHealth> health_;
   std::unique_ptr<GrpcServer> probe_server_;  // null: no probes
   std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<MetricsEndpoint> metrics_endpoint_;  // null: nobody can ask
 };
 
 }  // namespace tconv::server

@@ -160,6 +160,18 @@ void AddLogOptions(OptionAdder& adder, ServerOptions& options) {
       ->type_name("LEVEL");
   adder.AddChoice("log-format", options.log_format,
                   {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, "text or json");
+  adder.AddNumber("access-log-sample", options.call_telemetry.access_log_sample, 0, kMaxBytes,
+                  "One of so many reads that succeed has its line at level info; 0: none");
+}
+
+void AddMetricsOptions(OptionAdder& adder, ServerOptions& options) {
+  adder.BeginGroup("Metrics");
+  adder
+      .Add("metrics-listen", options.metrics_address,
+           "Where Prometheus may GET /metrics over plain HTTP; port 0: a free one")
+      ->type_name("IP:PORT");
+  adder.AddNumber("metrics-max-layers", options.call_telemetry.max_layers, 0, 100'000,
+                  "Layers with metrics of their own, others are counted together");
 }
 
 }  // namespace
@@ -192,6 +204,7 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   AddCallLimits(adder, options);
   AddLayerLimits(adder, options);
   AddLogOptions(adder, options);
+  AddMetricsOptions(adder, options);
   try {
     app.parse(argc, argv);
     RefuseIgnoredEnvironment(app);

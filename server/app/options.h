@@ -13,6 +13,7 @@
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
 #include "server/host/shared_memory.h"
+#include "server/rpc/call_telemetry.h"
 #include "server/rpc/grpc_server.h"
 
 namespace tconv::server {
@@ -33,6 +34,8 @@ struct ServerOptions {
   HostLimits host;
   std::string shared_memory_socket;  // path; empty: no shared memory
   SharedMemoryLimits shared_memory;
+  std::string metrics_address;  // ip:port; empty: nobody can ask for the metrics
+  CallTelemetryOptions call_telemetry;
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
   // Where health alone is answered, always in plain text; empty: nowhere.

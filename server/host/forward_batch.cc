@@ -161,6 +161,9 @@ Status ComputeBatch(PlanCache& plans, BlockPool& memory,
     ForwardJob& job = *batch[i].job;
     job.times.plan += planned - begin;
     job.times.compute = computed - planned;
+    job.facts.strategy = plan == nullptr ? "" : plan->strategy->name();
+    job.facts.batch_calls = static_cast<int64_t>(batch.size());
+    job.facts.is_first_call = i == 0;
     ForwardResult result;
     result.output = Part(ConstTensorView(output.view), first.problem.dst_shape(), i, batch.size());
     result.owner = output.owner;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/base/status.h"
+#include "server/telemetry/call_facts.h"
 #include "server/tensor/tensor.h"
 #include "server/tensor/tensor_source.h"
 
@@ -73,6 +74,7 @@ struct ForwardJob {
   // What came of it.
   StatusOr<ForwardResult> result = ForwardResult();
   ForwardTimes times;
+  ForwardFacts facts;
 };
 
 }  // namespace tconv::server

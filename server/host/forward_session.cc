@@ -149,6 +149,10 @@ StatusOr<Tensor> ForwardSession::OutputOf(const Slab& slab, ConstTensorView src)
   TCONV_ASSIGN_OR_RETURN(Tensor dst, Tensor::Allocate(slab.problem.dtype, slab.problem.dst_shape(),
                                                       computation_.memory()));
   TCONV_RETURN_IF_ERROR(computation_.Execute(slab, src, dst.mutable_view()));
+  if (facts_.strategy.empty() && dst.size_bytes() > 0) {
+    TCONV_ASSIGN_OR_RETURN(const auto plan, computation_.PlanOf(slab));
+    facts_.strategy = plan->strategy->name();
+  }
   if (compute_losses_ && config_.activity_regularizer.has_value()) output_sums_.Add(dst.view());
   if (!is_planar()) return dst;
   TCONV_ASSIGN_OR_RETURN(Tensor streamed,

@@ -17,6 +17,7 @@
 #include "server/layer/layer_config.h"
 #include "server/layer/regularizer.h"
 #include "server/layer/weights.h"
+#include "server/telemetry/call_facts.h"
 #include "server/tensor/tensor.h"
 
 namespace tconv::server {
@@ -78,6 +79,8 @@ class ForwardSession {
   bool IsDone() const;
   // Empty unless asked for. REQUIRES: IsDone().
   const std::vector<Loss>& losses() const { return losses_; }
+  // REQUIRES: IsDone().
+  const ForwardFacts& facts() const { return facts_; }
 
  private:
   struct FilledSlab {
@@ -114,6 +117,7 @@ class ForwardSession {
   // Of the thread that computes.
   PenaltySums output_sums_;
   std::vector<Loss> losses_;
+  ForwardFacts facts_;
 
   mutable Mutex mutex_;
   std::deque<FilledSlab> filled_ TCONV_GUARDED_BY(mutex_);

@@ -1,39 +1,34 @@
-// What the log tells of each call.
+// What log, metrics and the caller learn of each call.
 #pragma once
+
+#include <grpcpp/support/server_callback.h>
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "server/base/status.h"
+#include "server/rpc/method.h"
+#include "server/rpc/trace_context.h"
+#include "server/telemetry/call_facts.h"
 
 namespace tconv::server {
-
-// Changes are worth a line in everyday logs, reads are not.
-enum class CallKind : uint8_t { kRead, kChange };
-
-// Where the time of a call went, apart from waiting for its bytes.
-struct CallTimes {
-  std::chrono::nanoseconds queue{0};      // until its turn came
-  std::chrono::nanoseconds plan{0};       // to find or make the plan and its weights
-  std::chrono::nanoseconds compute{0};    // to do what was asked for
-  std::chrono::nanoseconds serialize{0};  // to encode the answer
-};
 
 // In the form of codec::kTimingKey.
 std::string ToText(const CallTimes& times);
 
-// Follows one call from its arrival until its end, and then writes the one line
-// of the access log about it: method, layer, code, times, bytes, how many of them
-// were copied, and the message of an error. Never the contents of tensors. Used by
-// one thread at a time.
+// Follows one call from its arrival until its end. Then it counts the call and
+// writes the one line of the access log about it: method, layer, code, times,
+// bytes, how many of them were copied, how it was computed, its trace and the
+// message of an error. Never the contents of tensors. Used by one thread at a time.
 class CallObserver {
  public:
   using Clock = std::chrono::steady_clock;
 
   // `method` must outlive the observer.
-  CallObserver(std::string_view method, CallKind kind) : method_(method), kind_(kind) {}
+  CallObserver(const Method& method, std::optional<TraceContext> trace);
 
   void set_layer(std::string name) { layer_ = std::move(name); }
   void set_request_bytes(int64_t bytes) { request_bytes_ = bytes; }
@@ -44,16 +39,23 @@ class CallObserver {
     copied_in_ = in;
     copied_out_ = out;
   }
+  // Of a layer that exists.
+  void set_forward(const ForwardFacts& forward) { forward_ = forward; }
   CallTimes& times() { return times_; }
 
   // To be called once.
   void Finish(const Status& status) const;
+  // What the caller learns, behind the answer or the error: the times and the trace.
+  void AddTrailersTo(grpc::CallbackServerContext& context) const;
 
  private:
-  const std::string_view method_;
-  const CallKind kind_;
+  void Log(const Status& status, std::chrono::nanoseconds time) const;
+
+  const Method& method_;
+  const std::optional<TraceContext> trace_;
   const Clock::time_point arrival_ = Clock::now();
   std::string layer_;
+  std::optional<ForwardFacts> forward_;
   CallTimes times_;
   int64_t request_bytes_ = 0;
   int64_t response_bytes_ = 0;

@@ -6,7 +6,17 @@
 namespace tconv::server {
 namespace {
 
-Role RoleFor(CallKind kind) { return kind == CallKind::kChange ? Role::kWrite : Role::kRead; }
+Role RoleFor(CallKind kind) {
+  switch (kind) {
+    case CallKind::kRead:
+      return Role::kRead;
+    case CallKind::kChange:
+      return Role::kWrite;
+    case CallKind::kAdmin:
+      return Role::kAdmin;
+  }
+  return Role::kAdmin;
+}
 
 // Of several, none is to be believed.
 std::optional<std::string_view> AuthorizationIn(const grpc::ServerContextBase& context) {

@@ -14,7 +14,7 @@
 #include "server/host/admission_queue.h"
 #include "server/host/stay.h"
 #include "server/rpc/arrival_watch.h"
-#include "server/rpc/call_observer.h"
+#include "server/rpc/call_kind.h"
 
 namespace tconv::server {
 

@@ -79,6 +79,7 @@ void ForwardCall::AnswerWith(const ForwardJob& job) {
   observer().times().plan = job.times.plan;
   observer().times().compute = job.times.compute;
   if (!job.result.ok()) return End(job.result.status());
+  observer().set_forward(job.facts);
   const ForwardResult& result = *job.result;
   v1::ForwardResponse response;
   ToProto(result.output, response.mutable_output());

@@ -153,6 +153,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
 
   void SendEnd() TCONV_REQUIRES(mutex_) {
     is_end_sent_ = true;
+    observer().set_forward(session_->facts());
     v1::ForwardStreamResponse response;
     *response.mutable_end()->mutable_end() = outgoing_.End();
     for (const Loss& loss : session_->losses()) {

@@ -4,7 +4,6 @@
 
 #include <new>
 
-#include "proto/codec/stream_format.h"
 #include "server/wire/status_codec.h"
 
 namespace tconv::server {
@@ -15,7 +14,7 @@ StreamCall::StreamCall(const Method& method, grpc::CallbackServerContext& contex
       kind_(method.kind),
       context_(context),
       deadline_(context.deadline()),
-      observer_(method.name, method.kind) {}
+      observer_(method, TraceOf(context)) {}
 
 void StreamCall::Admit() {
   StatusOr<Caller> caller = door_.Identify(context_, kind_);
@@ -126,7 +125,7 @@ StreamCall::Next StreamCall::WhatIsNext() {
   observer_.set_response_bytes(bytes_out_);
   observer_.Finish(*end_);
   finish_ = ToGrpcStatus(*end_);
-  context_.AddTrailingMetadata(codec::kTimingKey, ToText(observer_.times()));
+  observer_.AddTrailersTo(context_);
   return Next::kFinish;
 }
 

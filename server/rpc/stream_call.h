@@ -85,6 +85,8 @@ class StreamCall : public QueuedCall, AwaitedPeer {
   void End(const Status& status) TCONV_REQUIRES(mutex_);
   bool has_ended() const TCONV_REQUIRES(mutex_) { return end_.has_value(); }
 
+  CallObserver& observer() TCONV_REQUIRES(mutex_) { return observer_; }
+
   // For the reactor's OnCancel() and OnDone().
   void Cancel();
   void LeaveHouse();

@@ -15,6 +15,8 @@
 namespace tconv::server {
 namespace {
 
+constexpr const char* kService = v1::TransposedConvService::service_full_name();
+
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 
@@ -27,67 +29,37 @@ constexpr int kKernelDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
 constexpr int kBiasDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
                                  v1::Weights::kBiasFieldNumber, v1::Tensor::kDataFieldNumber};
 
-UnaryCall* Begun(UnaryCall* call) {
-  call->Begin();
-  return call;
-}
-
 }  // namespace
 
-void TransposedConvServiceImpl::GenericMethods::Add(std::string_view method, Starter starter) {
-  starters_.emplace(fmt::format("/{}/{}", v1::TransposedConvService::service_full_name(), method),
-                    std::move(starter));
-}
-
-grpc::ServerGenericBidiReactor* TransposedConvServiceImpl::GenericMethods::CreateReactor(
-    Context* context) {
-  const auto found = starters_.find(context->method());
-  if (found == starters_.end()) return CallbackGenericService::CreateReactor(context);
-  return found->second(context);
-}
-
-template <typename Request, typename Response>
-void TransposedConvServiceImpl::Add(
-    std::string_view name, CallKind kind, AdmissionQueue& queue,
-    StatusOr<Response> (TransposedConvServiceImpl::*handler)(const Request&, const Parts&)) {
-  const Method method{name, kind, &door_, &queue, max_request_bytes_};
-  generic_methods_.Add(name, [this, method, handler](Context* context) {
-    return Begun(new HandlerCall<Request, Response>(
-        method,
-        [this, handler](const Request& request, const Parts& parts) {
-          return (this->*handler)(request, parts);
-        },
-        context));
-  });
-}
-
 TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory,
-                                                     const Door& door, AdmissionQueue& reads,
-                                                     AdmissionQueue& work,
-                                                     int64_t max_request_bytes)
+                                                     const ServiceContext& context,
+                                                     GenericMethods& generic)
     : host_(host),
       memory_(memory),
-      door_(door),
-      max_request_bytes_(max_request_bytes),
-      forward_stream_{"ForwardStream", CallKind::kRead, &door, &work, max_request_bytes},
-      set_weights_stream_{"SetWeightsStream", CallKind::kChange, &door, &work, max_request_bytes} {
+      forward_stream_(context.MakeMethod(kService, "ForwardStream", CallKind::kRead, context.work,
+                                         "bidi_stream")),
+      set_weights_stream_(context.MakeMethod(kService, "SetWeightsStream", CallKind::kChange,
+                                             context.work, "client_stream")) {
+  const auto add = [&](const char* name, CallKind kind, AdmissionQueue& queue, auto handler) {
+    generic.Add(kService, context.MakeMethod(kService, name, kind, queue), this, handler);
+  };
   using Self = TransposedConvServiceImpl;
-  Add("Create", CallKind::kChange, work, &Self::DoCreate);
-  Add("Build", CallKind::kChange, work, &Self::DoBuild);
-  Add("SetWeights", CallKind::kChange, work, &Self::DoSetWeights);
-  Add("GetWeights", CallKind::kRead, work, &Self::DoGetWeights);
-  Add("ComputeOutputShape", CallKind::kRead, reads, &Self::DoComputeOutputShape);
-  Add("Get", CallKind::kRead, reads, &Self::DoGet);
-  Add("List", CallKind::kRead, reads, &Self::DoList);
-  Add("Delete", CallKind::kChange, work, &Self::DoDelete);
-  const Method forward{"Forward", CallKind::kRead, &door, &work, max_request_bytes};
-  generic_methods_.Add(forward.name, [this, forward](Context* context) {
-    return Begun(new ForwardCall(forward, host_, memory_, context));
+  add("Create", CallKind::kChange, context.work, &Self::DoCreate);
+  add("Build", CallKind::kChange, context.work, &Self::DoBuild);
+  add("SetWeights", CallKind::kChange, context.work, &Self::DoSetWeights);
+  add("GetWeights", CallKind::kRead, context.work, &Self::DoGetWeights);
+  add("ComputeOutputShape", CallKind::kRead, context.reads, &Self::DoComputeOutputShape);
+  add("Get", CallKind::kRead, context.reads, &Self::DoGet);
+  add("List", CallKind::kRead, context.reads, &Self::DoList);
+  add("Delete", CallKind::kChange, context.work, &Self::DoDelete);
+  const Method forward = context.MakeMethod(kService, "Forward", CallKind::kRead, context.work);
+  generic.Add(kService, forward.name, [this, forward](GenericMethods::Context* call) {
+    return GenericMethods::Begun(new ForwardCall(forward, host_, memory_, call));
   });
-  const Method get_weights_stream{"GetWeightsStream", CallKind::kRead, &door, &work,
-                                  max_request_bytes};
-  generic_methods_.Add(get_weights_stream.name, [this, get_weights_stream](Context* context) {
-    return StartGetWeightsStream(host_, get_weights_stream, *context);
+  const Method get_weights = context.MakeMethod(kService, "GetWeightsStream", CallKind::kRead,
+                                                context.work, "server_stream");
+  generic.Add(kService, get_weights.name, [this, get_weights](GenericMethods::Context* call) {
+    return StartGetWeightsStream(host_, get_weights, *call);
   });
 }
 

@@ -41,7 +41,7 @@ UnaryCall::UnaryCall(const Method& method, grpc::GenericCallbackServerContext* c
       max_request_bytes_(method.max_request_bytes),
       context_(*context),
       deadline_(context->deadline()),
-      observer_(method.name, method.kind) {}
+      observer_(method, TraceOf(*context)) {}
 
 void UnaryCall::Begin() {
   if (const Status entered = Enter(); !entered.ok()) return End(entered);
@@ -94,12 +94,13 @@ void UnaryCall::Answer(const google::protobuf::Message& message,
   observer_.set_copied_bytes(static_cast<int64_t>(payloads_.copied_bytes()), bytes - shared_bytes);
   observer_.times().serialize = CallObserver::Clock::now() - begin;
   observer_.Finish(OkStatus());
-  context_.AddTrailingMetadata(codec::kTimingKey, ToText(observer_.times()));
+  observer_.AddTrailersTo(context_);
   StartWriteAndFinish(&response_buffer_, grpc::WriteOptions(), grpc::Status::OK);
 }
 
 void UnaryCall::End(const Status& status) {
   observer_.Finish(status);
+  observer_.AddTrailersTo(context_);
   Finish(ToGrpcStatus(status));
 }
 

@@ -39,7 +39,7 @@ class LogCapture {
   int64_t NumberOf(const std::string& method, const std::string& key) const {
     std::smatch match;
     const std::string text = text_.str();
-    const std::regex line(method + " layer=.*" + key + "=([0-9]+)");
+    const std::regex line("method=" + method + " layer=.*" + key + "=([0-9]+)");
     return std::regex_search(text, match, line) ? std::stoll(match[1]) : -1;
   }
 

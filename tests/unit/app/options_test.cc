@@ -45,6 +45,7 @@ TEST(OptionsTest, DefaultsListenOnLoopback) {
   const ServerOptions options = ParsedOptions({});
   EXPECT_THAT(options.grpc.addresses, ElementsAre("127.0.0.1:8500"));
   EXPECT_EQ(options.shared_memory_socket, "");
+  EXPECT_EQ(options.metrics_address, "");
   EXPECT_EQ(options.strategy, "auto");
   EXPECT_EQ(options.log_format, LogFormat::kText);
   EXPECT_EQ(options.drain_limit, std::chrono::seconds(30));
@@ -77,6 +78,9 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
                                                "--max-loaded-weight-bytes=1T",
                                                "--log-level=debug",
                                                "--log-format=json",
+                                               "--access-log-sample=13",
+                                               "--metrics-listen=127.0.0.1:14",
+                                               "--metrics-max-layers=15",
                                                "--shared-memory-socket=/s",
                                                "--max-shared-memory-bytes=5G",
                                                "--tls-cert=/c",
@@ -124,6 +128,9 @@ TEST(OptionsTest, EveryOptionReachesItsValue) {
   EXPECT_EQ(options.request_arrival, std::chrono::seconds(16));
   EXPECT_EQ(options.log_level, "debug");
   EXPECT_EQ(options.log_format, LogFormat::kJson);
+  EXPECT_EQ(options.call_telemetry.access_log_sample, 13);
+  EXPECT_EQ(options.metrics_address, "127.0.0.1:14");
+  EXPECT_EQ(options.call_telemetry.max_layers, 15);
 }
 
 TEST(OptionsTest, TheCommandLineWinsOverTheFileAndTheFileOverTheEnvironment) {
