@@ -29,6 +29,9 @@ Command AddList(CLI::App& app);
 Command AddDelete(CLI::App& app);
 Command AddHealth(CLI::App& app);
 
+// admin_commands.cc
+Command AddLogLevel(CLI::App& app);
+
 // tensor_commands.cc
 Command AddSetWeights(CLI::App& app);
 Command AddGetWeights(CLI::App& app);

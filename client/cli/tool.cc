@@ -69,8 +69,8 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 std::vector<Command> AddCommands(CLI::App& app) {
   return {AddCreate(app),  AddBuild(app),       AddSetWeights(app), AddGetWeights(app),
           AddForward(app), AddOutputShape(app), AddGet(app),        AddList(app),
-          AddDelete(app),  AddHealth(app),      AddToken(app),      AddDemo(app),
-          AddBench(app)};
+          AddDelete(app),  AddHealth(app),      AddLogLevel(app),   AddToken(app),
+          AddDemo(app),    AddBench(app)};
 }
 
 absl::StatusOr<ClientOptions> ToClientOptions(const GlobalOptions& options) {

@@ -64,6 +64,9 @@ void Call::Start() {
   }
   // gRPC ends calls beyond their deadline at once; the one without is none.
   if (terms_.deadline != system_clock::time_point::max()) context_->set_deadline(terms_.deadline);
+  if (!terms_.traceparent.empty()) {
+    context_->AddMetadata(codec::kTraceparentKey, terms_.traceparent);
+  }
   if (attempts_++ == 0 && terms_.cancellation.stop_possible()) {
     on_stop_.emplace(terms_.cancellation, [this] { Cancel(); });
   }

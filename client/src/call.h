@@ -33,6 +33,7 @@ struct CallTerms {
   // Of all attempts; time_point::max(): none.
   std::chrono::system_clock::time_point deadline = {};
   std::stop_token cancellation = {};
+  std::string traceparent = {};
 };
 
 // The part that all calls have in common: attempts with pauses, the deadline,

@@ -102,6 +102,21 @@ absl::Status Client::Delete(const std::string& name, const CallOptions& options)
   return connection_->Delete(request, options).status();
 }
 
+absl::StatusOr<std::string> Client::GetLogLevel(const CallOptions& options) const {
+  const auto response = connection_->GetLogLevel({}, options);
+  if (!response.ok()) return response.status();
+  return response->level();
+}
+
+absl::StatusOr<std::string> Client::SetLogLevel(const std::string& level,
+                                                const CallOptions& options) const {
+  v1::SetLogLevelRequest request;
+  request.set_level(level);
+  const auto response = connection_->SetLogLevel(request, options);
+  if (!response.ok()) return response.status();
+  return response->previous_level();
+}
+
 absl::Status Client::CheckHealth(const std::string& service, const CallOptions& options) const {
   return connection_->CheckHealth(service, options);
 }

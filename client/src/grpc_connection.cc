@@ -25,6 +25,8 @@ using std::chrono::system_clock;
 using HealthCheckResponse = grpc::health::v1::HealthCheckResponse;
 
 constexpr std::chrono::hours kYear(365 * 24);
+constexpr char kGetLogLevel[] = "/tconv.v1.AdminService/GetLogLevel";
+constexpr char kSetLogLevel[] = "/tconv.v1.AdminService/SetLogLevel";
 constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
 constexpr char kNoLayer[] = "";
 
@@ -167,6 +169,17 @@ class GrpcConnection final : public Connection {
         codec::Encode(request));
   }
 
+  absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,
+                                                      const CallOptions& options) override {
+    return CallWith<v1::GetLogLevelResponse>(Terms(kGetLogLevel, Repeatable::kAlways, options),
+                                             codec::Encode(request));
+  }
+  absl::StatusOr<v1::SetLogLevelResponse> SetLogLevel(const v1::SetLogLevelRequest& request,
+                                                      const CallOptions& options) override {
+    return CallWith<v1::SetLogLevelResponse>(
+        Terms(kSetLogLevel, Repeatable::kIfItNeverLeft, options), codec::Encode(request));
+  }
+
   absl::Status CheckHealth(const std::string& service, const CallOptions& options) override {
     grpc::health::v1::HealthCheckRequest request;
     request.set_service(service);
@@ -186,7 +199,8 @@ class GrpcConnection final : public Connection {
                     .layer = std::move(layer),
                     .repeatable = repeatable,
                     .deadline = system_clock::time_point::max(),
-                    .cancellation = options.cancellation};
+                    .cancellation = options.cancellation,
+                    .traceparent = options.traceparent};
     // A year stands for every longer time, which might not fit the clock.
     const auto timeout = std::min<milliseconds>(options.timeout.value_or(timeout_), kYear);
     if (timeout.count() != 0) terms.deadline = system_clock::now() + timeout;

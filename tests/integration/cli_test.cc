@@ -108,6 +108,15 @@ TEST_F(CliTest, BuildsWhatWasCreatedFromFlags) {
   EXPECT_THAT(Run("build up2 --input-shape None,None,None,4").out, HasSubstr("74"));
 }
 
+TEST_F(CliTest, ChangesTheLevelOfTheLog) {
+  EXPECT_EQ(Run("log-level error").out, "error, until now off\n");
+  EXPECT_EQ(Run("log-level").out, "error\n");
+  const Outcome refused = Run("log-level loud");
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("\"loud\""));
+  EXPECT_EQ(Run("log-level off --json").out, "{\"level\":\"off\",\"previous_level\":\"error\"}\n");
+}
+
 TEST_F(CliTest, TellsTheKindOfFailureByTheExitCode) {
   CreateLayer();
   struct Case {

@@ -120,6 +120,13 @@ class Client {
   // Deletes a layer and its weights. Forward calls that are running finish.
   absl::Status Delete(const std::string& name, const CallOptions& options = {}) const;
 
+  // From which level on the server writes its log: "trace", "debug", "info",
+  // "warning", "error", "critical" or "off".
+  absl::StatusOr<std::string> GetLogLevel(const CallOptions& options = {}) const;
+  // Changes that until the server ends, and returns the level until now.
+  absl::StatusOr<std::string> SetLogLevel(const std::string& level,
+                                          const CallOptions& options = {}) const;
+
   // Whether the server answers calls; see Connection::CheckHealth.
   absl::Status CheckHealth(const std::string& service = {}, const CallOptions& options = {}) const;
 

@@ -6,6 +6,7 @@
 #include <grpcpp/channel.h>
 #include <tconv/calls.h>
 #include <tconv/options.h>
+#include <tconv/v1/admin.pb.h>
 #include <tconv/v1/transposed_conv.pb.h>
 
 #include <functional>
@@ -61,6 +62,12 @@ class Connection {
                                                 const CallOptions& options) = 0;
   virtual absl::StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request,
                                                     const CallOptions& options) = 0;
+
+  // Of tconv.v1.AdminService.
+  virtual absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,
+                                                              const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::SetLogLevelResponse> SetLogLevel(const v1::SetLogLevelRequest& request,
+                                                              const CallOptions& options) = 0;
 
   // Returns at once and calls `done` exactly once, with the answer or the error:
   // on a thread of the connection, which must not be held up, or on this one

@@ -68,6 +68,9 @@ struct CallOptions {
   // request_stop() on the source of this token ends the call with CANCELLED, at
   // any time and from any thread. It does nothing once the call has ended.
   std::stop_token cancellation = {};
+  // The header "traceparent" of W3C Trace Context, for the log of the server. Empty:
+  // none.
+  std::string traceparent = {};
 };
 
 }  // namespace tconv

@@ -31,6 +31,10 @@ class MockConnection : public Connection {
               (override));
   MOCK_METHOD(absl::StatusOr<v1::DeleteResponse>, Delete,
               (const v1::DeleteRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::GetLogLevelResponse>, GetLogLevel,
+              (const v1::GetLogLevelRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::SetLogLevelResponse>, SetLogLevel,
+              (const v1::SetLogLevelRequest&, const CallOptions&), (override));
   MOCK_METHOD(void, ForwardAsync,
               (const std::string&, const Tensor&, const ForwardOptions&, ForwardCallback),
               (override));
