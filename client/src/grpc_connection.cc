@@ -171,13 +171,13 @@ class GrpcConnection final : public Connection {
 
   absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,
                                                       const CallOptions& options) override {
-    return CallWith<v1::GetLogLevelResponse>(Terms(kGetLogLevel, Repeatable::kAlways, options),
-                                             codec::Encode(request));
+    return CallWith<v1::GetLogLevelResponse>(
+        Terms(kGetLogLevel, kNoLayer, Repeatable::kAlways, options), codec::Encode(request));
   }
   absl::StatusOr<v1::SetLogLevelResponse> SetLogLevel(const v1::SetLogLevelRequest& request,
                                                       const CallOptions& options) override {
     return CallWith<v1::SetLogLevelResponse>(
-        Terms(kSetLogLevel, Repeatable::kIfItNeverLeft, options), codec::Encode(request));
+        Terms(kSetLogLevel, kNoLayer, Repeatable::kIfItNeverLeft, options), codec::Encode(request));
   }
 
   absl::Status CheckHealth(const std::string& service, const CallOptions& options) override {
