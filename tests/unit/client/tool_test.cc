@@ -15,6 +15,7 @@ namespace {
 
 using tconv::testing::MockConnection;
 using ::testing::_;
+using ::testing::AllOf;
 using ::testing::DoAll;
 using ::testing::ElementsAre;
 using ::testing::Field;
@@ -245,11 +246,14 @@ TEST_F(ToolTest, ForwardWritesDataToStandardOutputAndTheReportToStandardError) {
   v1::Loss loss;
   loss.set_source(v1::LOSS_SOURCE_KERNEL);
   loss.set_value(0.25);
-  EXPECT_CALL(*connection_, Forward("up1", _, Field(&ForwardOptions::compute_losses, true)))
+  EXPECT_CALL(*connection_, Forward("up1", _,
+                                    AllOf(Field(&ForwardOptions::compute_losses, true),
+                                          Field(&ForwardOptions::min_version, 3))))
       .WillOnce(Return(ForwardResult{.output = tensor, .losses = {loss}}));
-  EXPECT_EQ(
-      Run({"forward", "up1", "--input", "-", "--output", "-", "--losses", "--json"}, NpyOf(tensor)),
-      0);
+  EXPECT_EQ(Run({"forward", "up1", "--input", "-", "--output", "-", "--losses", "--min-version",
+                 "3", "--json"},
+                NpyOf(tensor)),
+            0);
   EXPECT_EQ(out(), NpyOf(tensor));
   const Json report = Json::parse(err());
   EXPECT_EQ(report["output"], Json({{"dtype", "float32"}, {"shape", {1, 1, 1}}}));
