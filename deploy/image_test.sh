@@ -63,7 +63,6 @@ podman build --format docker --isolation chroot --network host \
 # The limits are stated because podman's own defaults are beyond what some machines allow.
 podman run --detach --name "$name" --read-only --read-only-tmpfs=false --cap-drop all \
   --security-opt no-new-privileges --network none --memory 1g \
-  --env TCONV_ALLOW_PLAINTEXT=true \
   --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 \
   --env TCONV_ALLOW_PLAINTEXT=true --volume "$name:/var/lib/tconv" --volume "$case:/case:ro" "$image" >/dev/null
 await_health

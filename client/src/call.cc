@@ -134,6 +134,11 @@ std::optional<ServerTiming> Call::Timing() const {
 // gRPC describes each address it tried; the name that the user gave says more.
 absl::Status Call::Explain(const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
+  if (status.error_code() == grpc::StatusCode::CANCELLED && !terms_.cancellation.stop_requested()) {
+    // gRPC's word for calls that reach a server just after that has sent its clients away.
+    return absl::UnavailableError(
+        absl::StrCat(endpoint_->target, " has cut the call off: ", status.error_message()));
+  }
   const grpc_connectivity_state state = endpoint_->channel->GetState(/*try_to_connect=*/false);
   const bool unconnected =
       state == GRPC_CHANNEL_CONNECTING || state == GRPC_CHANNEL_TRANSIENT_FAILURE;

@@ -128,7 +128,7 @@ void ExpectRefusal(std::vector<std::string> arguments, int code, const std::stri
 TEST(StartTest, AWrongOptionIsCodeTwo) {
   ExpectRefusal({"--bogus"}, 2, "--bogus");
   ExpectRefusal({"--store=memory:", "--strategy=bogus"}, 2, "expected one of");
-  ExpectRefusal({"--store=bogus:"}, 2, "bogus:");
+  ExpectRefusal({"--store=bogus:"}, 2, "\"bogus\"");
   ExpectRefusal({"--store=memory:", "--log-level=bogus"}, 2, "bogus");
 }
 

@@ -18,7 +18,8 @@ namespace tconv {
 
 // One way to reach a server, in the terms of the protocol. The errors are those
 // documented in tconv/v1/transposed_conv.proto and, from any connection:
-//   UNAVAILABLE         the server cannot be reached, or is shutting down
+//   UNAVAILABLE         the server cannot be reached, or is shutting down; also when
+//                       it, or a proxy, cancels a call that nobody here has cancelled
 //   DEADLINE_EXCEEDED   the timeout is over
 //   CANCELLED           CallOptions::cancellation was triggered
 //   UNAUTHENTICATED     the server wants a token, or does not know this one

@@ -94,6 +94,8 @@ class FakeService final : public ServiceBase {
       reactor->Finish(BadRequest("input.shape", "expected 3 channels"));
     } else if (request->name() == "refused once" && calls == 1) {
       reactor->Finish(RefusalFor(kRefusal));
+    } else if (request->name() == "cut off once" && calls == 1) {
+      reactor->Finish(grpc::Status::CANCELLED);
     } else if (Fails()) {
       reactor->Finish({grpc::StatusCode::UNAVAILABLE, "later"});
     } else {

@@ -64,6 +64,11 @@ TEST_F(RetryTest, GivesUpAfterTheLastAttempt) {
   EXPECT_EQ(server_.service.calls, 3);
 }
 
+TEST_F(RetryTest, RepeatsWhatTheServerCancels) {
+  EXPECT_THAT(client_.Forward("cut off once", One()), IsOk());
+  EXPECT_EQ(server_.service.calls, 2);
+}
+
 TEST_F(RetryTest, DoesNotRepeatOtherErrors) {
   EXPECT_THAT(client_.Forward("refused", One()), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_EQ(server_.service.calls, 1);
