@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -18,6 +19,7 @@ using std::chrono::steady_clock;
 
 constexpr int kLayers = 4;
 constexpr int64_t kFirstVersion = 1;
+constexpr std::chrono::minutes kPatience(2);
 
 std::string LayerName(int number) { return fmt::format("layer{}", number % kLayers); }
 
@@ -54,11 +56,15 @@ Load::Load(std::vector<Client> clients, int readers) : clients_(std::move(client
   }
 }
 
-void Load::AwaitProgress(int64_t forwards, int64_t writes) const {
-  const int64_t enough_forwards = forwards_ + forwards;
-  const int64_t enough_writes = writes_ + writes;
-  for (int64_t seen = forwards_; seen < enough_forwards; seen = forwards_) forwards_.wait(seen);
-  for (int64_t seen = writes_; seen < enough_writes; seen = writes_) writes_.wait(seen);
+bool Load::AwaitProgress(int64_t forwards, int64_t writes) {
+  const auto deadline = steady_clock::now() + kPatience;
+  server::MutexLock lock(mutex_);
+  forwards += figures_.forwards;
+  writes += figures_.writes;
+  while (figures_.forwards < forwards || figures_.writes < writes) {
+    if (!progress_.WaitUntil(mutex_, deadline)) return false;
+  }
+  return true;
 }
 
 bool Load::IsRight(const std::string& layer, const ForwardResult& answer) const {
@@ -89,8 +95,7 @@ void Load::NoteAnswer(bool is_right, bool is_stale, steady_clock::duration time)
   if (!is_right) ++figures_.wrong;
   if (is_stale) ++figures_.stale;
   latencies_ms_.push_back(duration<double, std::milli>(time).count());
-  ++forwards_;
-  forwards_.notify_all();
+  progress_.NotifyAll();
 }
 
 void Load::NoteFailure(const absl::Status& status) {
@@ -109,18 +114,22 @@ void Load::WriteOnce(const Client& client, const std::string& layer, int number)
   const auto written = client.SetWeights(layer, SmallWeights(value), version);
   if (written.ok()) {
     Acknowledge(layer, *written, value);
-    ++writes_;
-    writes_.notify_all();
-    return;
+    Count(&Figures::writes);
+  } else if (absl::IsAborted(written.status())) {
+    Count(&Figures::conflicts);
+    Learn(client, layer);
+  } else if (absl::IsUnavailable(written.status())) {
+    Count(&Figures::refused);
+    Learn(client, layer);
+  } else {
+    NoteFailure(written.status());
   }
-  if (!absl::IsAborted(written.status()) && !absl::IsUnavailable(written.status())) {
-    return NoteFailure(written.status());
-  }
-  {
-    server::MutexLock lock(mutex_);
-    ++(absl::IsAborted(written.status()) ? figures_.conflicts : figures_.refused);
-  }
-  Learn(client, layer);
+}
+
+void Load::Count(int64_t Figures::*figure) {
+  server::MutexLock lock(mutex_);
+  ++(figures_.*figure);
+  progress_.NotifyAll();
 }
 
 void Load::Learn(const Client& client, const std::string& layer) {
@@ -131,9 +140,7 @@ void Load::Learn(const Client& client, const std::string& layer) {
 }
 
 void Load::Acknowledge(const std::string& layer, int64_t version, float value) {
-  if (ledger_.Acknowledge(layer, version, value)) return;
-  server::MutexLock lock(mutex_);
-  ++figures_.lost;
+  if (!ledger_.Acknowledge(layer, version, value)) Count(&Figures::lost);
 }
 
 void Load::CheckLastWrites() {
@@ -142,9 +149,9 @@ void Load::CheckLastWrites() {
     const int64_t least = ledger_.LatestOf(layer);
     for (const Client& client : clients_) {
       const auto answer = client.Forward(layer, SmallInput(), {.min_version = least});
-      if (answer.ok() && answer->weights_version >= least && IsRight(layer, *answer)) continue;
-      server::MutexLock lock(mutex_);
-      ++figures_.lost;
+      const bool is_there =
+          answer.ok() && answer->weights_version >= least && IsRight(layer, *answer);
+      if (!is_there) Count(&Figures::lost);
     }
   }
 }
@@ -161,7 +168,6 @@ Figures Load::Stop() {
     figures_.median_ms = latencies_ms_[latencies_ms_.size() / 2];
     figures_.worst_ms = latencies_ms_.back();
   }
-  figures_.writes = writes_;
   return figures_;
 }
 

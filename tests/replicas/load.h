@@ -47,7 +47,8 @@ class Load {
   Load& operator=(const Load&) = delete;
 
   // Waits until so many more calls of Forward, and of SetWeights, have succeeded.
-  void AwaitProgress(int64_t forwards, int64_t writes) const;
+  // False: they have not within two minutes.
+  bool AwaitProgress(int64_t forwards, int64_t writes);
 
   // Ends the callers and looks for what they have written.
   Figures Stop();
@@ -62,14 +63,15 @@ class Load {
   // Whether the output is what its weights make of the input.
   bool IsRight(const std::string& layer, const ForwardResult& answer) const;
   void CheckLastWrites();
+  void Count(int64_t Figures::*figure);
   void NoteFailure(const absl::Status& status);
   void NoteAnswer(bool is_right, bool is_stale, std::chrono::steady_clock::duration time);
 
   const std::vector<Client> clients_;
   Ledger ledger_;
   std::atomic<bool> is_stopping_{false};
-  std::atomic<int64_t> forwards_{0}, writes_{0};
-  mutable server::Mutex mutex_;
+  server::Mutex mutex_;
+  server::CondVar progress_;
   Figures figures_ TCONV_GUARDED_BY(mutex_);
   std::vector<double> latencies_ms_ TCONV_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;

@@ -58,7 +58,7 @@ TEST(ReplicasTest, NoAnswerIsWrongNoWriteIsLostAndNoCallFailsWhateverHappens) {
   for (const auto& event : kEvents) {
     std::cout << event.what << std::endl;
     event.action();
-    load.AwaitProgress(CallsAfterEvent(), event.writes);
+    EXPECT_TRUE(load.AwaitProgress(CallsAfterEvent(), event.writes)) << event.what;
   }
   const Figures figures = load.Stop();
   Print(figures);
