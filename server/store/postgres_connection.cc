@@ -65,6 +65,8 @@ Status ErrorAt(const PostgresAddress& address, StatusCode code, const std::strin
 Status PostgresError(const PostgresAddress& address) {
   try {
     throw;
+  } catch (const pqxx::transaction_rollback& error) {  // an sql_error of libpqxx 7 alone
+    return ErrorAt(address, StatusCode::kUnavailable, error.what());
   } catch (const pqxx::sql_error& error) {
     return ErrorAt(address, CodeOf(error.sqlstate()),
                    fmt::format("{} (SQLSTATE {})", error.what(), error.sqlstate()));
@@ -72,8 +74,6 @@ Status PostgresError(const PostgresAddress& address) {
     return ErrorAt(address, StatusCode::kUnavailable, error.what());
   } catch (const pqxx::in_doubt_error&) {
     return ErrorAt(address, StatusCode::kUnavailable, "the connection was lost during a commit");
-  } catch (const pqxx::transaction_rollback& error) {
-    return ErrorAt(address, StatusCode::kUnavailable, error.what());
   } catch (const std::bad_alloc&) {
     return ErrorAt(address, StatusCode::kResourceExhausted, "no memory");
   } catch (const std::exception& error) {

@@ -12,6 +12,7 @@
 #include "server/store/open_store.h"
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/store/first_schema.h"
 #include "tests/unit/store/store_test_util.h"
 
 namespace tconv::server {
@@ -186,6 +187,14 @@ TEST_F(SqliteStoreTest, DeletingALayerGivesItsSpaceBack) {
     for (const char* name : {"b", "a", "c"}) ASSERT_THAT(store->Delete(name), IsOk());
   }
   EXPECT_EQ(fs::file_size(path_), size);
+}
+
+TEST_F(SqliteStoreTest, TheFirstReleasedSchemaIsUpgradedAndNothingIsLost) {
+  fs::copy_file(TCONV_TEST_DATA "/store_schema_1.db", path_);
+  for (int opening = 0; opening < 2; ++opening) {
+    EXPECT_EQ(ContentsOf(*Open()), testing::ContentsOfFirstSchema());
+  }
+  testing::ExpectUpgraded(*Open());
 }
 
 TEST_F(SqliteStoreTest, ClosingLeavesOneDatabaseAndItsLock) {

@@ -1,0 +1,48 @@
+// What the files of tests/data hold that the first released schemas were written
+// to: tests/data/store_schema_1.db and tests/data/postgres_schema_1.sql.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "server/store/layer_store.h"
+#include "tests/support/layer_config_builder.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_test_util.h"
+
+namespace tconv::testing {
+
+inline Contents ContentsOfFirstSchema() {
+  const server::LayerConfig wide = LayerConfigBuilder()
+                                       .Name("inner")
+                                       .Filters(16)
+                                       .KernelSize({3, 3})
+                                       .Strides({2, 2})
+                                       .Same()
+                                       .Activation({"leaky_relu", {{"negative_slope", 0.125}}})
+                                       .Build();
+  const server::LayerConfig halves =
+      LayerConfigBuilder().DType("float16").Filters(3).KernelSize({4}).UseBias(false).Build();
+  return {{"wide", Describe(RandomWeights(wide, 8, 2))},
+          {"halves", Describe(RandomWeights(halves, 5, 7))},
+          {"not built", ""}};
+}
+
+// A store that was upgraded has all that it had, and works.
+inline void ExpectUpgraded(server::LayerStore& store) {
+  EXPECT_EQ(ContentsOf(store), ContentsOfFirstSchema());
+  const auto index = store.ReadIndex();
+  ASSERT_TRUE(index.ok());
+  int64_t greatest = 0;
+  for (const server::LayerRecord& record : index->layers) {
+    greatest = std::max(greatest, record.id);
+    ASSERT_THAT(store.Delete(record.name), IsOk());
+  }
+  const auto id = CreateBuilt(store, "wide", index->layers.front().config);
+  ASSERT_THAT(id, IsOk());
+  EXPECT_GT(*id, greatest);
+  EXPECT_THAT(store.PutWeights({"wide", *id}, RandomWeights(index->layers.front().config, 2, 2), 1),
+              IsOk());
+}
+
+}  // namespace tconv::testing

@@ -1,0 +1,275 @@
+// What becomes of changes when PostgreSQL fails in the middle of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+
+#include "server/store/postgres_store.h"
+#include "tests/support/layer_config_builder.h"
+#include "tests/support/postgres_server.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_test_util.h"
+
+namespace tconv::server {
+namespace {
+
+using testing::Contents;
+using testing::ContentsOf;
+using testing::CreateBuilt;
+using testing::Describe;
+using testing::IsOk;
+using testing::PostgresServer;
+using testing::RandomWeights;
+using testing::RunSql;
+using testing::StatusIs;
+
+constexpr int64_t kInChannels = 16;
+constexpr PostgresStoreOptions kOptions{.chunk_bytes = 400};
+
+const LayerConfig& Config() {
+  static const LayerConfig config = testing::LayerConfigBuilder().Filters(16).Build();  // 1 KiB
+  return config;
+}
+
+// Of the first layer of a store.
+constexpr int64_t kIdOfA = 1;
+
+struct Change {
+  const char* name;
+  std::function<Status(LayerStore&)> apply;
+};
+
+const Change kChanges[] = {
+    {"Create",
+     [](LayerStore& store) { return CreateBuilt(store, "new", Config(), kInChannels).status(); }},
+    {"PutWeights",
+     [](LayerStore& store) {
+       return store.PutWeights({"a", kIdOfA}, RandomWeights(Config(), kInChannels, 2), 1);
+     }},
+    {"Delete", [](LayerStore& store) { return store.Delete("a"); }},
+};
+
+// Counts the statements that change the store, and the commit, and lets those
+// from a given one on fail.
+class Faults {
+ public:
+  explicit Faults(std::string address) : address_(std::move(address)) {
+    RunSql(address_, R"(
+        CREATE SEQUENCE public.statement;
+        CREATE TABLE public.fault (first bigint, kind text);
+        CREATE FUNCTION public.strike() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+          n bigint := nextval('public.statement');
+          fault record;
+        BEGIN
+          SELECT * INTO fault FROM public.fault WHERE first <= n;
+          IF fault.kind = 'cut' THEN
+            PERFORM pg_terminate_backend(pg_backend_pid());
+          ELSIF FOUND THEN
+            RAISE EXCEPTION 'struck' USING ERRCODE = fault.kind;
+          END IF;
+          RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER strike_the_commit AFTER UPDATE ON tconv.catalog
+          DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.strike())");
+    for (const std::string table : {"catalog", "layer", "tensor", "chunk"}) {
+      RunSql(address_, "CREATE TRIGGER strike BEFORE INSERT OR UPDATE OR DELETE ON tconv." + table +
+                           " FOR EACH STATEMENT EXECUTE FUNCTION public.strike()");
+    }
+  }
+
+  void StrikeFrom(int n, const std::string& kind) {
+    Heal();
+    RunSql(address_, fmt::format("INSERT INTO public.fault VALUES ({}, '{}')", n, kind));
+  }
+  void Heal() {
+    RunSql(address_, "DELETE FROM public.fault; ALTER SEQUENCE public.statement RESTART");
+  }
+  bool HasStruck(int n) {
+    return RunSql(address_,
+                  fmt::format("SELECT last_value >= {} AND is_called FROM public.statement", n)) ==
+           "t";
+  }
+
+ private:
+  const std::string address_;
+};
+
+class PostgresFaultTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<LayerStore> Open(const std::string& address) {
+    return OpenPostgresStore(address, kOptions).value();
+  }
+
+  std::unique_ptr<LayerStore> OpenWithTwoLayers(const std::string& address) {
+    std::unique_ptr<LayerStore> store = Open(address);
+    EXPECT_THAT(CreateBuilt(*store, "a", Config(), kInChannels), IsOk());
+    EXPECT_THAT(CreateBuilt(*store, "b", Config(), kInChannels), IsOk());
+    return store;
+  }
+
+  static PostgresServer& server() {
+    static PostgresServer server;
+    return server;
+  }
+};
+
+TEST_F(PostgresFaultTest, AChangeThatFailsAnywhereChangesNothingAndSucceedsLater) {
+  struct Fault {
+    const char* name;
+    const char* kind;
+  };
+  constexpr Fault kFaults[] = {{"the connection is cut", "cut"},
+                               {"the disk is full", "53100"},
+                               {"the disk cannot be written", "58030"}};
+  for (const Change& change : kChanges) {
+    for (const Fault& fault : kFaults) {
+      const std::string address = server().NewDatabase();
+      const auto store = OpenWithTwoLayers(address);
+      const Contents before = ContentsOf(*store);
+      Faults faults(address);
+      int n = 1;
+      for (; true; ++n) {
+        SCOPED_TRACE(fmt::format("{}, {} from statement {} on", change.name, fault.name, n));
+        ASSERT_LT(n, 100);
+        faults.StrikeFrom(n, fault.kind);
+        const Status status = change.apply(*store);
+        if (!faults.HasStruck(n)) {
+          ASSERT_THAT(status, IsOk());
+          break;
+        }
+        ASSERT_THAT(status, StatusIs(StatusCode::kUnavailable));
+        ASSERT_EQ(ContentsOf(*store), before);
+      }
+      EXPECT_GT(n, 4) << "few statements were struck";
+      EXPECT_NE(ContentsOf(*store), before);
+      EXPECT_EQ(RunSql(address,
+                       "SELECT count(*) FROM tconv.chunk WHERE weights_id NOT IN"
+                       " (SELECT weights_id FROM tconv.layer)"),
+                "0");
+    }
+  }
+}
+
+TEST_F(PostgresFaultTest, AConnectionThatWasKeptMayBreakWithoutAnybodyNoticing) {
+  const std::string address = server().NewDatabase();
+  const auto store = OpenWithTwoLayers(address);
+  for (const Change& change : kChanges) {
+    RunSql(address,
+           "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+           " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    EXPECT_THAT(change.apply(*store), IsOk()) << change.name;
+  }
+}
+
+// A commit that waits for a standby has happened here already.
+TEST_F(PostgresFaultTest, ACommitWhoseAnswerIsLostIsFoundOut) {
+  const std::string address = server().NewDatabase();
+  const auto store = OpenWithTwoLayers(address);
+  for (const Change& change : kChanges) {
+    SCOPED_TRACE(change.name);
+    const Contents before = ContentsOf(*store);
+    RunSql(address, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    RunSql(address, "SELECT pg_reload_conf()");
+    auto status = std::async(std::launch::async, [&] { return change.apply(*store); });
+    while (RunSql(address,
+                  "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                  " WHERE datname = current_database() AND wait_event = 'SyncRep'") != "t") {
+      if (status.wait_for(std::chrono::milliseconds(5)) == std::future_status::ready) break;
+    }
+    RunSql(address, "ALTER SYSTEM RESET synchronous_standby_names");
+    RunSql(address, "SELECT pg_reload_conf()");
+    EXPECT_THAT(status.get(), IsOk());
+    EXPECT_NE(ContentsOf(*store), before);
+  }
+}
+
+TEST_F(PostgresFaultTest, WhileTheServerIsAwayEverythingIsUnavailableAndWorksAgainAfterwards) {
+  const auto store = OpenWithTwoLayers(server().NewDatabase());
+  const Contents before = ContentsOf(*store);
+  server().Stop();
+  for (const Change& change : kChanges) {
+    EXPECT_THAT(change.apply(*store), StatusIs(StatusCode::kUnavailable)) << change.name;
+  }
+  EXPECT_THAT(store->ReadIndex(), StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(store->ReadWeights({"a", kIdOfA}), StatusIs(StatusCode::kUnavailable));
+
+  server().Start();
+  EXPECT_EQ(ContentsOf(*store), before);
+  for (const Change& change : kChanges) EXPECT_THAT(change.apply(*store), IsOk()) << change.name;
+}
+
+TEST_F(PostgresFaultTest, ACrashOfTheServerLosesNothingThatWasAcknowledged) {
+  const auto store = OpenWithTwoLayers(server().NewDatabase());
+  std::atomic<int64_t> acknowledged = 1;
+  std::atomic<bool> is_enough = false;
+  auto writer = std::async(std::launch::async, [&] {
+    while (!is_enough) {
+      const int64_t next = acknowledged + 1;
+      const Status status =
+          store->PutWeights({"a", kIdOfA}, RandomWeights(Config(), kInChannels, next), next - 1);
+      if (status.ok()) {
+        acknowledged = next;
+        acknowledged.notify_all();
+      } else {
+        ASSERT_THAT(status, StatusIs(StatusCode::kUnavailable));
+      }
+    }
+  });
+  for (int crash = 0; crash < 3; ++crash) {
+    const int64_t enough = acknowledged + 20;
+    for (int64_t now = acknowledged; now < enough; now = acknowledged) acknowledged.wait(now);
+    server().Kill();
+    server().Start();
+  }
+  is_enough = true;
+  writer.wait();
+
+  const StatusOr<Weights> weights = store->ReadWeights({"a", kIdOfA});
+  ASSERT_THAT(weights, IsOk());
+  EXPECT_EQ(weights->version, acknowledged);
+  EXPECT_EQ(Describe(*weights), Describe(RandomWeights(Config(), kInChannels, acknowledged)));
+}
+
+TEST_F(PostgresFaultTest, AFeedSaysThatTheServerIsAwayAndThenTellsWhatItMissed) {
+  const auto store = OpenWithTwoLayers(server().NewDatabase());
+  const auto feed = store->Follow(store->ReadIndex()->revision);
+  ASSERT_THAT(feed->Next(std::chrono::milliseconds(0)), IsOk());
+  server().Stop();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(feed->Next(std::chrono::milliseconds(1)), StatusIs(StatusCode::kUnavailable));
+  }
+  server().Start();
+  ASSERT_THAT(CreateBuilt(*store, "new", Config()), IsOk());
+  ASSERT_THAT(store->Delete("a"), IsOk());
+
+  const StatusOr<StoreChanges> changes = feed->Next(std::chrono::minutes(10));
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_EQ(changes->changed.layers.size(), 1u);
+  EXPECT_EQ(changes->changed.layers[0].name, "new");
+  ASSERT_TRUE(changes->living.has_value());
+  EXPECT_EQ(changes->living->size(), 2u);
+}
+
+TEST_F(PostgresFaultTest, AFeedWhoseConnectionIsCutTellsWhatHappenedSince) {
+  const std::string address = server().NewDatabase();
+  const auto store = OpenWithTwoLayers(address);
+  const auto feed = store->Follow(store->ReadIndex()->revision);
+  ASSERT_THAT(feed->Next(std::chrono::milliseconds(0)), IsOk());
+  RunSql(address,
+         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+         " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  ASSERT_THAT(CreateBuilt(*store, "new", Config()), IsOk());
+  EXPECT_THAT(feed->Next(std::chrono::minutes(10)), StatusIs(StatusCode::kUnavailable));
+  const StatusOr<StoreChanges> changes = feed->Next(std::chrono::minutes(10));
+  ASSERT_THAT(changes, IsOk());
+  EXPECT_EQ(changes->changed.layers.size(), 1u);
+}
+
+}  // namespace
+}  // namespace tconv::server
