@@ -68,8 +68,8 @@ class ChangeFeed {
 
   // The changes since those that were told last. Waits at most `patience` for
   // some; then there are none, and the revision is the last one told.
-  // UNAVAILABLE: the store cannot be asked now. The next call tries again, after
-  // a moment, and nothing is left out.
+  // UNAVAILABLE: the store cannot be asked now, which is told without waiting.
+  // The next call tries again, and nothing is left out.
   //
   // A store that was put back to an earlier state, as from a backup, tells all
   // that it has: `revision` is smaller then, and `living` is present.

@@ -14,9 +14,6 @@
 namespace tconv::server {
 namespace {
 
-// Between attempts to connect.
-constexpr std::chrono::milliseconds kReconnectPause{500};
-
 int MillisecondsUntil(std::chrono::steady_clock::time_point deadline) {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -45,19 +42,13 @@ void PostgresFeed::Interrupt() { eventfd_write(interrupt_, 1); }
 template <typename Use>
 auto PostgresFeed::Guarded(Use use) -> decltype(use()) {
   auto result = CatchingPostgresErrors(address_, std::move(use));
-  if (!result.ok()) {
-    has_failed_ = true;
-    connection_.reset();
-  }
+  if (!result.ok()) connection_.reset();
   return result;
 }
 
 StatusOr<StoreChanges> PostgresFeed::Next(std::chrono::milliseconds patience) {
-  auto deadline = Clock::now() + patience;
+  const auto deadline = Clock::now() + patience;
   if (connection_ == nullptr) {
-    if (has_failed_ && WaitForInterrupt(std::min(deadline, Clock::now() + kReconnectPause))) {
-      deadline = Clock::now();
-    }
     const int64_t told = revision_;
     TCONV_RETURN_IF_ERROR(Connect());
     StatusOr<StoreChanges> missed = Ask();
@@ -69,8 +60,7 @@ StatusOr<StoreChanges> PostgresFeed::Next(std::chrono::milliseconds patience) {
 
 Status PostgresFeed::Connect() {
   auto connection = ConnectToPostgres(address_);
-  has_failed_ = !connection.ok();
-  if (has_failed_) return connection.status();
+  if (!connection.ok()) return connection.status();
   connection_ = *std::move(connection);
   return Guarded([&]() -> Status {
     pqxx::nontransaction(*connection_).exec(std::string("LISTEN ") + kPostgresChannel);
@@ -116,12 +106,6 @@ StoreChanges PostgresFeed::ReadChanges(pqxx::transaction_base& transaction) cons
 bool PostgresFeed::WasInterrupted() {
   eventfd_t count = 0;
   return eventfd_read(interrupt_, &count) == 0;
-}
-
-bool PostgresFeed::WaitForInterrupt(Clock::time_point deadline) {
-  pollfd source{interrupt_, POLLIN, 0};
-  poll(&source, 1, MillisecondsUntil(deadline));
-  return WasInterrupted();
 }
 
 }  // namespace tconv::server

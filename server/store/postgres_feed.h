@@ -37,14 +37,11 @@ class PostgresFeed final : public ChangeFeed {
   auto Guarded(Use use) -> decltype(use());
   // Since this was asked last.
   bool WasInterrupted();
-  // Whether Interrupt() was called before `deadline`.
-  bool WaitForInterrupt(Clock::time_point deadline);
 
   const PostgresAddress address_;
   int64_t revision_;
   const int interrupt_;                           // readable after Interrupt()
   std::unique_ptr<pqxx::connection> connection_;  // null: not connected
-  bool has_failed_ = false;                       // since it was connected last
 };
 
 }  // namespace tconv::server
