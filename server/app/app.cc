@@ -70,60 +70,72 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
     TCONV_ASSIGN_OR_RETURN(options.store, PrepareDefaultStore());
   }
   auto app = std::unique_ptr<App>(new App);
-  if (!options.access_file.empty()) {
-    TCONV_ASSIGN_OR_RETURN(app->access_file_,
-                           AccessReloader::Start(options.access_file, app->access_));
-  }
-  TCONV_ASSIGN_OR_RETURN(app->store_, OpenStore(options.store));
-  TCONV_ASSIGN_OR_RETURN(app->pool_, WorkerPool::Make(options.compute_threads));
-  TCONV_ASSIGN_OR_RETURN(auto strategies, MakeStrategies(*app->pool_));
-  TCONV_ASSIGN_OR_RETURN(app->planner_, Planner::Make(std::move(strategies), options.strategy));
-  app->plans_ = std::make_unique<PlanCache>(*app->planner_, options.plan_cache_bytes);
-  TCONV_ASSIGN_OR_RETURN(app->host_,
-                         LayerHost::Open(*app->store_, *app->plans_, options.host, &app->access_));
-
-  app->memory_ = std::make_unique<SharedMemory>(options.shared_memory);
-  app->work_ = std::make_unique<AdmissionQueue>(options.admission, &app->pool_->slots());
-  AdmissionLimits reads = options.admission;
-  reads.handler_threads = kReadThreads;
-  app->reads_ = std::make_unique<AdmissionQueue>(reads);
-  app->arrivals_ = std::make_unique<ArrivalWatch>(options.request_arrival);
-  app->door_ = std::make_unique<Door>(
-      app->access_,
-      std::make_shared<Allowance>(
-          "the server", AllowanceLimits{.calls_per_second = options.max_calls_per_second}),
-      *app->arrivals_);
-  app->telemetry_ = std::make_unique<CallTelemetry>(app->metrics_, options.call_telemetry);
-  const ServiceContext context = {*app->door_, *app->reads_, *app->work_, *app->telemetry_,
-                                  options.grpc.max_message_bytes};
-  app->service_ = std::make_unique<TransposedConvServiceImpl>(*app->host_, *app->memory_, context,
-                                                              app->generic_methods_);
-  app->admin_ = std::make_unique<AdminServiceImpl>(context, app->generic_methods_);
-  if (!options.shared_memory_socket.empty()) {
-    TCONV_ASSIGN_OR_RETURN(app->segments_,
-                           SegmentServer::Start({options.shared_memory_socket}, *app->memory_));
-  }
-  app->health_ = std::make_unique<ServerHealth>(app->host_->health(), app->access_);
-  TCONV_ASSIGN_OR_RETURN(
-      app->server_,
-      GrpcServer::Start(options.grpc, {.services = {app->service_.get(), app->admin_.get(),
-                                                    app->health_->service()},
-                                       .generic = &app->generic_methods_}));
-  if (!options.probe_addresses.empty()) {
-    TCONV_ASSIGN_OR_RETURN(app->probe_server_,
-                           GrpcServer::Start(ProbeOptions(options.probe_addresses),
-                                             {.services = {app->health_->probe_service()}}));
-  }
-  AddFacts({*app->host_, *app->plans_, *app->pool_, *app->memory_, *app->reads_, *app->work_},
-           options, app->metrics_);
-  if (!options.metrics_address.empty()) {
-    TCONV_ASSIGN_OR_RETURN(app->metrics_endpoint_,
-                           MetricsEndpoint::Start(options.metrics_address, app->metrics_));
-  }
+  TCONV_RETURN_IF_ERROR(app->OpenHost(options));
+  TCONV_RETURN_IF_ERROR(app->OpenDoor(options));
+  app->MakeServices(options);
+  TCONV_RETURN_IF_ERROR(app->Listen(options));
   spdlog::info("serving on {} with {} compute threads, {} handlers, strategy {}, store {}",
                fmt::join(app->addresses(), ", "), options.compute_threads,
                options.admission.handler_threads, given.strategy, NameOfStore(options.store));
   return app;
+}
+
+Status App::OpenHost(const ServerOptions& options) {
+  TCONV_ASSIGN_OR_RETURN(store_, OpenStore(options.store));
+  TCONV_ASSIGN_OR_RETURN(pool_, WorkerPool::Make(options.compute_threads));
+  TCONV_ASSIGN_OR_RETURN(auto strategies, MakeStrategies(*pool_));
+  TCONV_ASSIGN_OR_RETURN(planner_, Planner::Make(std::move(strategies), options.strategy));
+  plans_ = std::make_unique<PlanCache>(*planner_, options.plan_cache_bytes);
+  TCONV_ASSIGN_OR_RETURN(host_, LayerHost::Open(*store_, *plans_, options.host, &access_));
+  memory_ = std::make_unique<SharedMemory>(options.shared_memory);
+  return OkStatus();
+}
+
+Status App::OpenDoor(const ServerOptions& options) {
+  if (!options.access_file.empty()) {
+    TCONV_ASSIGN_OR_RETURN(access_file_, AccessReloader::Start(options.access_file, access_));
+  }
+  work_ = std::make_unique<AdmissionQueue>(options.admission, &pool_->slots());
+  AdmissionLimits reads = options.admission;
+  reads.handler_threads = kReadThreads;
+  reads_ = std::make_unique<AdmissionQueue>(reads);
+  arrivals_ = std::make_unique<ArrivalWatch>(options.request_arrival);
+  const AllowanceLimits all_calls = {.calls_per_second = options.max_calls_per_second};
+  door_ = std::make_unique<Door>(access_, std::make_shared<Allowance>("the server", all_calls),
+                                 *arrivals_);
+  return OkStatus();
+}
+
+void App::MakeServices(const ServerOptions& options) {
+  telemetry_ = std::make_unique<CallTelemetry>(metrics_, options.call_telemetry);
+  const ServiceContext context = {*door_, *reads_, *work_, *telemetry_,
+                                  options.grpc.max_message_bytes};
+  service_ =
+      std::make_unique<TransposedConvServiceImpl>(*host_, *memory_, context, generic_methods_);
+  admin_ = std::make_unique<AdminServiceImpl>(context, generic_methods_);
+  health_ = std::make_unique<ServerHealth>(host_->health(), access_);
+  AddFacts({*host_, *plans_, *pool_, *memory_, *reads_, *work_}, options, metrics_);
+}
+
+Status App::Listen(const ServerOptions& options) {
+  if (!options.shared_memory_socket.empty()) {
+    TCONV_ASSIGN_OR_RETURN(segments_,
+                           SegmentServer::Start({options.shared_memory_socket}, *memory_));
+  }
+  TCONV_ASSIGN_OR_RETURN(
+      server_, GrpcServer::Start(options.grpc,
+                                 {.services = {service_.get(), admin_.get(), health_->service()},
+                                  .generic = &generic_methods_}));
+  if (!options.probe_addresses.empty()) {
+    TCONV_ASSIGN_OR_RETURN(probe_server_,
+                           GrpcServer::Start(ProbeOptions(options.probe_addresses),
+                                             {.services = {health_->probe_service()}}));
+  }
+  if (!options.metrics_address.empty()) {
+    TCONV_ASSIGN_OR_RETURN(metrics_endpoint_,
+                           MetricsEndpoint::Start(options.metrics_address, metrics_));
+  }
+  return OkStatus();
 }
 
 CallLoad App::load() const {

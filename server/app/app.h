@@ -69,6 +69,12 @@ class App {
  private:
   App() = default;
 
+  // The steps of Start(), in this order.
+  Status OpenHost(const ServerOptions& options);
+  Status OpenDoor(const ServerOptions& options);
+  void MakeServices(const ServerOptions& options);
+  Status Listen(const ServerOptions& options);
+
   // In the order of construction: each part uses only those before it.
   AccessControl access_;
   std::unique_ptr<AccessReloader> access_file_;  // null: everybody may do everything

@@ -92,6 +92,11 @@ void AddFacts(const MeasuredParts& parts, const ServerOptions& options, Metrics&
                    Reading([&host] { return host.facts().layers; }));
   metrics.AddGauge("tconv_damaged_layers", "Layers that the store cannot read.",
                    Reading([&host] { return host.facts().damaged_layers; }));
+  metrics.AddGauge("tconv_outdated_layers",
+                   "Layers that are served at an older version than the store has.",
+                   Reading([&host] { return host.facts().behind_layers; }));
+  metrics.AddGauge("tconv_store_up", "1 while the store can be asked, else 0.",
+                   Reading([&host] { return host.facts().is_store_up; }));
   metrics.AddGauge("tconv_compute_threads", "Threads that may compute at once.",
                    Reading([&pool] { return pool.threads(); }));
   metrics.AddGauge("tconv_compute_threads_busy", "Those of them that compute.",

@@ -67,6 +67,7 @@ class LayerCatalog final : public HealthSource {
   // As in LayerRegistry.
   int64_t size() const { return registry_.size(); }
   int64_t damaged() const { return registry_.damaged(); }
+  int64_t behind() const { return registry_.behind(); }
   std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
                                             const LayerRegistry::NamePredicate& includes) const {
     return registry_.After(after, limit, includes);

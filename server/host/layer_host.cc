@@ -359,8 +359,13 @@ LayerPage LayerHost::List(const std::string& after, size_t limit,
 }
 
 HostFacts LayerHost::facts() const {
-  return {catalog_->size(), catalog_->damaged(), catalog_->loaded_facts(), memory_->used_bytes(),
-          memory_->idle_bytes()};
+  return {.layers = catalog_->size(),
+          .damaged_layers = catalog_->damaged(),
+          .behind_layers = catalog_->behind(),
+          .is_store_up = catalog_->StoreStatus().ok(),
+          .weights = catalog_->loaded_facts(),
+          .used_tensor_bytes = memory_->used_bytes(),
+          .idle_tensor_bytes = memory_->idle_bytes()};
 }
 
 Status LayerHost::Delete(const std::string& name) { return catalog_->Delete(name); }

@@ -81,6 +81,8 @@ struct LayerPage {
 struct HostFacts {
   int64_t layers = 0;
   int64_t damaged_layers = 0;  // of these, the store cannot read
+  int64_t behind_layers = 0;   // of these, an older state is served than the store has
+  bool is_store_up = true;
   LruFacts weights;
   int64_t used_tensor_bytes = 0;  // inputs and outputs of calls
   int64_t idle_tensor_bytes = 0;  // kept for later ones

@@ -95,6 +95,13 @@ int64_t LayerRegistry::damaged() const {
                                [](const auto& entry) { return entry.second.layer == nullptr; });
 }
 
+int64_t LayerRegistry::behind() const {
+  MutexLock lock(mutex_);
+  return std::ranges::count_if(entries_, [](const auto& entry) {
+    return entry.second.layer != nullptr && entry.second.layer->IsBehind();
+  });
+}
+
 std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after, size_t limit,
                                                          const NamePredicate& includes) const {
   MutexLock lock(mutex_);

@@ -53,8 +53,10 @@ class LayerRegistry {
                                               const std::optional<std::vector<int64_t>>& living);
 
   int64_t size() const;
-  // Those of them that the store cannot read.
+  // Those of them that the store cannot read, and those of which an older state is
+  // served than the store has.
   int64_t damaged() const;
+  int64_t behind() const;
   // At most `limit` layers whose names come after `after` and satisfy `includes`,
   // in the order of their names. Without the damaged ones.
   std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
