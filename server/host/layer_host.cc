@@ -170,7 +170,8 @@ StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
   TCONV_RETURN_IF_ERROR(quota_.CheckRoomFor(name, 0, weights.size_bytes()));
   const auto version =
       catalog_->Advance(*layer, std::make_shared<Weights>(std::move(weights)), /*if_version=*/0);
-  if (version.status().code() == StatusCode::kAborted) return BuiltAlready(name);
+  const bool is_too_late = version.status().code() == StatusCode::kAborted;
+  if (is_too_late && !layer->is_deleted()) return BuiltAlready(name);
   if (!version.ok()) return version.status();
   return Describe(*layer);
 }
