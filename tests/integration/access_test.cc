@@ -109,7 +109,7 @@ const struct {
        }},
       {"SetWeights",
        [](const Client& c, const std::string& name) {
-         return c.SetWeights(name, {.weights = SmallWeights(2)}).status();
+         return c.SetWeights(name, SmallWeights(2)).status();
        }},
       {"Delete", [](const Client& c, const std::string& name) { return c.Delete(name); }},
 };
@@ -121,7 +121,7 @@ TEST_F(AccessTest, ReadersReadAndDoNotChange) {
   for (const auto& change : kChanges) {
     EXPECT_THAT(
         change.act(Calls("user"), "vision-up"),
-        StatusIs(StatusCode::kPermissionDenied, HasSubstr("\"the user\" has the role read")))
+        StatusIs(StatusCode::kPermissionDenied, HasSubstr("\"the-user\" has the role read")))
         << change.what;
   }
 }

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -80,7 +81,7 @@ TEST_F(TenantLimitsTest, WeightsAreCountedAsTheyComeToBe) {
               StatusIs(StatusCode::kResourceExhausted, HasSubstr("tenant \"a\" hold 208 of 416")));
   EXPECT_THAT(Tenant("a").Build("a-2", {-1, -1, -1, 3}), IsOk());
   EXPECT_THAT(Tenant("a").Create(SmallLayer("a-3", 1)), StatusIs(StatusCode::kResourceExhausted));
-  EXPECT_THAT(Tenant("a").SetWeights("a-1", {.weights = SmallWeights(2)}), IsOk());
+  EXPECT_THAT(Tenant("a").SetWeights("a-1", SmallWeights(2)), IsOk());
   EXPECT_THAT(Tenant("b").Create(SmallLayer("b-1", 1)), IsOk());
 }
 
@@ -217,7 +218,7 @@ TEST_F(ArrivalTest, ACallThatSendsHalfOfItsRequestGivesItsPlaceBack) {
 TEST_F(ArrivalTest, AStreamThatStallsEnds) {
   v1::ForwardStreamRequest start;
   start.mutable_start()->set_name("up");
-  v1::Tensor& input = *start.mutable_start()->mutable_input();
+  v1::TensorHeader& input = *start.mutable_start()->mutable_input();
   input.set_dtype(v1::DATA_TYPE_FLOAT32);
   for (const int64_t extent : {1, 2, 2, 3}) input.add_shape(extent);
   v1::ForwardStreamRequest data;

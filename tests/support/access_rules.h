@@ -19,7 +19,7 @@ inline std::string HexDigestOf(std::string_view token) {
 
 // An entry for `token`; `rest` are the other members: "\"role\": \"admin\"".
 inline std::string TokenEntry(std::string_view token, std::string_view rest) {
-  return fmt::format(R"({{"name": "the {}", "sha256": "{}", {}}})", token, HexDigestOf(token),
+  return fmt::format(R"({{"name": "the-{}", "sha256": "{}", {}}})", token, HexDigestOf(token),
                      rest);
 }
 
