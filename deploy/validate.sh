@@ -21,6 +21,7 @@ TCONV_BIND=unix@$work/socket TCONV_REPLICA_1=127.0.0.1:1 TCONV_REPLICA_2=127.0.0
 say "prometheus.yaml and alerts.yaml"
 promtool check config prometheus.yaml
 promtool check rules alerts.yaml
+promtool test rules alerts_test.yaml
 
 say "grafana.json"
 python3 -m json.tool grafana.json >/dev/null
