@@ -148,6 +148,13 @@ TEST(OptionsTest, TheCommandLineWinsOverTheFileAndTheFileOverTheEnvironment) {
   EXPECT_THAT(options.grpc.addresses, ElementsAre("a:1", "b:2"));
 }
 
+TEST(OptionsTest, TheFileForKubernetesIsUnderstood) {
+  const ServerOptions options = ParsedOptions({"--config=" TCONV_KUBERNETES_CONFIG});
+  EXPECT_THAT(options.grpc.addresses, ElementsAre("[::]:8500"));
+  EXPECT_THAT(options.probe_addresses, ElementsAre("[::]:8501"));
+  EXPECT_EQ(options.drain_delay, std::chrono::seconds(10));
+}
+
 TEST(OptionsTest, WrongArgumentsAreRefusedByName) {
   const struct {
     const char* argument;
