@@ -55,7 +55,7 @@ struct LayerDraft {
   LayerConfig config;
   PartialShape input_shape;  // empty: not given
   std::optional<WeightsSource> weights;
-  std::string name_prefix;  // that a generated name begins with
+  std::string name_prefix = {};  // that a generated name begins with
 
   // Empty when one is to be generated.
   const std::string& chosen_name() const { return name.empty() ? config.name : name; }
