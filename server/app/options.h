@@ -21,7 +21,7 @@ namespace tconv::server {
 // Defaults are those of the command line, except where they depend on the
 // machine: there 0 or an empty text stands for them.
 struct ServerOptions {
-  GrpcServerOptions grpc = {.addresses = {"127.0.0.1:8500"}};
+  GrpcServerOptions grpc;
   std::string store;              // "sqlite:/path" or "memory:"; empty: DefaultStore()
   std::string strategy = "auto";  // or the only one that may compute
   int compute_threads = 0;        // 0: the processors that the process may use

@@ -19,7 +19,7 @@ namespace tconv::server {
 
 struct GrpcServerOptions {
   // "host:port", "[v6]:port" or "unix:/path"; port 0 takes a free one.
-  std::vector<std::string> addresses;
+  std::vector<std::string> addresses = {"127.0.0.1:8500"};
   // For all addresses but Unix sockets, which do not leave the machine.
   TlsFiles tls = {};
   // As for CheckExposure().

@@ -13,6 +13,7 @@
 #include "server/compute/strategies.h"
 #include "server/compute/worker_pool.h"
 #include "server/store/memory_store.h"
+#include "tests/support/any_name.h"
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/replica.h"
 #include "tests/support/status_matchers.h"
@@ -291,7 +292,7 @@ TEST_F(LayerHostTest, ListsLayersPageByPage) {
   std::vector<std::vector<std::string>> pages;
   std::string after;
   do {
-    const LayerPage page = host_->List(after, 2);
+    const LayerPage page = host_->List(after, 2, testing::AnyName);
     pages.emplace_back();
     for (const LayerInfo& layer : page.layers) pages.back().push_back(layer.name);
     after = page.next;
