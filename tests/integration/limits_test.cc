@@ -351,8 +351,8 @@ TEST_F(RefusalTest, ShapesThatAreTooLargeTakeNoMemory) {
   ExpectCheapRefusal("forward_of_2_to_the_40_elements", [&] {
     return call("Forward", ForwardMessage({1 << 20, 1 << 10, 1 << 10, 3}));
   });
-  ExpectCheapRefusal("forward_of_a_million_axes", [&] {
-    return call("Forward", ForwardMessage(std::vector<int64_t>(1'000'000, 1)));
+  ExpectCheapRefusal("forward_of_a_hundred_thousand_axes", [&] {
+    return call("Forward", ForwardMessage(std::vector<int64_t>(100'000, 1)));
   });
   v1::SetWeightsStreamRequest start;
   start.mutable_start()->set_name("up");
