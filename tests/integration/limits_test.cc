@@ -131,7 +131,7 @@ TEST(RateTest, ThereIsOneForAllTogether) {
   server::ServerOptions options;
   options.max_calls_per_second = 3;
   const auto server = TestServer::Start(options);
-  const Client client(server->target());
+  const Client client(server->target(), {.retry = {.attempts = 1}});
   absl::Status status;
   for (int i = 0; i < 1000 && status.code() != StatusCode::kResourceExhausted; ++i) {
     status = client.Get("none").status();
