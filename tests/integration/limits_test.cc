@@ -159,6 +159,11 @@ class StallingCall {
   ~StallingCall() { queue_.Shutdown(); }
 
   grpc::StatusCode AwaitEnd() {
+    // The status comes after what was answered before.
+    grpc::ByteBuffer answer;
+    do {
+      stream_->Read(&answer, nullptr);
+    } while (Await());
     grpc::Status status;
     stream_->Finish(&status, nullptr);
     Await();
@@ -166,10 +171,10 @@ class StallingCall {
   }
 
  private:
-  void Await() {
+  bool Await() {
     void* tag = nullptr;
     bool ok = false;
-    queue_.Next(&tag, &ok);
+    return queue_.Next(&tag, &ok) && ok;
   }
 
   grpc::ClientContext context_;
