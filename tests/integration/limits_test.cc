@@ -192,6 +192,7 @@ class ArrivalTest : public ::testing::Test {
     options.admission.max_waiting_calls = 0;
     server_ = TestServer::Start(options);
     ASSERT_THAT(client().Create(SmallLayer("up", 1)), IsOk());
+    AwaitCalls(0);  // its place is free a little after its answer has come
   }
 
   Client client() const { return Client(server_->target(), {.retry = {.attempts = 1}}); }
@@ -244,6 +245,7 @@ TEST_F(ArrivalTest, AnAnswerThatNobodyTakesEndsToo) {
   ASSERT_THAT(
       client().Create({.name = "large", .definition = config, .input_shape = {-1, -1, -1, 512}}),
       IsOk());
+  AwaitCalls(0);
   v1::GetWeightsStreamRequest request;
   request.set_name("large");
   BareClient reader(server_->target(), fmt::format("/{}/GetWeightsStream", kServiceName));
@@ -378,8 +380,8 @@ TEST_F(RefusalTest, ShapesThatAreTooLargeTakeNoMemory) {
 }
 
 TEST_F(RefusalTest, NamesHaveALargestLength) {
-  ExpectCheapRefusal("a_name_of_a_megabyte", [&] {
-    return client_.Create(SmallLayer(std::string(kMiB, 'x'), 1)).status();
+  ExpectCheapRefusal("a_name_of_64_kilobytes", [&] {
+    return client_.Create(SmallLayer(std::string(64 << 10, 'x'), 1)).status();
   });
 }
 
