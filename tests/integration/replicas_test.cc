@@ -121,7 +121,7 @@ TEST_F(ReplicasTest, OfTheChangesBasedOnOneVersionExactlyOneIsMade) {
 
 TEST_F(ReplicasTest, AnswersBelongToOneVersionWhileAllReplicasWrite) {
   ASSERT_THAT(clients_[0].Create(SmallLayer("up", 1)), IsOk());
-  constexpr int64_t kLast = 60;
+  constexpr int64_t kLast = 30;
   std::vector<std::thread> readers;
   for (const Client& client : clients_) {
     readers.emplace_back([&client] {
