@@ -55,11 +55,13 @@ ServerOptions Resolved(ServerOptions options) {
 
 // Health and nothing else, in messages of no size.
 GrpcServerOptions ProbeOptions(const std::vector<std::string>& addresses) {
-  return {.addresses = addresses,
-          .allow_plaintext = true,
-          .max_message_bytes = 1 << 10,
-          .max_transport_bytes = 16 << 20,
-          .has_reflection = false};
+  GrpcServerOptions options;
+  options.addresses = addresses;
+  options.allow_plaintext = true;
+  options.max_message_bytes = 1 << 10;
+  options.max_transport_bytes = 16 << 20;
+  options.has_reflection = false;
+  return options;
 }
 
 }  // namespace

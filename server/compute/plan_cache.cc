@@ -57,6 +57,7 @@ StatusOr<PlanCache::Plans::Built> PlanCache::Compile(const DeconvProblem& proble
   cached->problem = problem;
   cached->strategy = choice.strategy;
   cached->pinned = pinned;
+  cached->share = share;
   cached->verdicts = std::move(choice.verdicts);
   cached->plan = std::move(plan);
   cached->gains_in_batches = GainsInBatches(*choice.strategy, problem);
@@ -75,7 +76,7 @@ Status PlanCache::CompileLike(const Weights& previous, const std::shared_ptr<con
   plans.resize(std::min(plans.size(), kMostPlansAhead));
   // The most recently used last: so they are for `next`, too.
   for (auto plan = plans.rbegin(); plan != plans.rend(); ++plan) {
-    TCONV_RETURN_IF_ERROR(GetOrCompile((*plan)->problem, next, (*plan)->pinned).status());
+    TCONV_RETURN_IF_ERROR(GetOrCompile((*plan)->problem, next, (*plan)->pinned, (*plan)->share).status());
   }
   return OkStatus();
 }

@@ -39,6 +39,7 @@ struct CachedPlan {
   DeconvProblem problem;
   const Strategy* strategy = nullptr;  // that computes; the planner's
   const Strategy* pinned = nullptr;    // that was asked for; null: the planner chose
+  CacheShare share;                    // of whom it is
   std::vector<StrategyVerdict> verdicts;
   std::shared_ptr<const ForwardPlan> plan;
   // Whether a batch of several such problems takes less time than they take one by

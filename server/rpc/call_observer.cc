@@ -79,6 +79,7 @@ void CallObserver::Log(const Status& status, std::chrono::nanoseconds time) cons
       {"copied_in", copied_in_},
       {"copied_out", copied_out_},
   };
+  if (!caller_.empty()) fields.push_back({"caller", caller_});
   if (forward_.has_value()) {
     fields.push_back({"strategy", forward_->strategy});
     fields.push_back({"batch_calls", forward_->batch_calls});

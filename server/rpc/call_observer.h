@@ -20,7 +20,7 @@ namespace tconv::server {
 std::string ToText(const CallTimes& times);
 
 // Follows one call from its arrival until its end. Then it counts the call and
-// writes the one line of the access log about it: method, layer, code, times,
+// writes the one line of the access log about it: method, caller, layer, code, times,
 // bytes, how many of them were copied, how it was computed, its trace and the
 // message of an error. Never the contents of tensors. Used by one thread at a time.
 class CallObserver {
@@ -30,6 +30,8 @@ class CallObserver {
   // `method` must outlive the observer.
   CallObserver(const Method& method, std::optional<TraceContext> trace);
 
+  // Of the token; empty: anybody.
+  void set_caller(std::string name) { caller_ = std::move(name); }
   void set_layer(std::string name) { layer_ = std::move(name); }
   void set_request_bytes(int64_t bytes) { request_bytes_ = bytes; }
   void set_response_bytes(int64_t bytes) { response_bytes_ = bytes; }
@@ -54,6 +56,7 @@ class CallObserver {
   const Method& method_;
   const std::optional<TraceContext> trace_;
   const Clock::time_point arrival_ = Clock::now();
+  std::string caller_;
   std::string layer_;
   std::optional<ForwardFacts> forward_;
   CallTimes times_;

@@ -21,7 +21,7 @@ struct GrpcServerOptions {
   // "host:port", "[v6]:port" or "unix:/path"; port 0 takes a free one.
   std::vector<std::string> addresses = {"127.0.0.1:8500"};
   // For all addresses but Unix sockets, which do not leave the machine.
-  TlsFiles tls = {};
+  TlsFiles tls;
   // As for CheckExposure().
   bool allow_plaintext = false;
   // Of one message, either way. protobuf carries up to 2^31 - 1.

@@ -20,6 +20,7 @@ void StreamCall::Admit() {
   StatusOr<Caller> caller = door_.Identify(context_, kind_);
   if (!caller.ok()) return End(caller.status());
   caller_ = *std::move(caller);
+  observer_.set_caller(caller_.name());
   Listen();
 }
 

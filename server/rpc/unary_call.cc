@@ -51,6 +51,7 @@ void UnaryCall::Begin() {
 
 Status UnaryCall::Enter() {
   TCONV_ASSIGN_OR_RETURN(caller_, door_.Identify(context_, kind_));
+  observer_.set_caller(caller_.name());
   const int64_t bytes = AnnouncedBytes(context_);
   TCONV_RETURN_IF_ERROR(CheckSize(bytes, max_request_bytes_));
   TCONV_ASSIGN_OR_RETURN(Stay stay, door_.Enter(queue_, caller_, bytes));

@@ -32,7 +32,9 @@ class ReplicasTest : public ::testing::Test {
 
   ReplicasTest() {
     for (size_t i = 0; i < kReplicas; ++i) {
-      servers_.push_back(TestServer::Start({.store = address_}));
+      server::ServerOptions options;
+      options.store = address_;
+      servers_.push_back(TestServer::Start(options));
       clients_.emplace_back(servers_.back()->target());
     }
   }

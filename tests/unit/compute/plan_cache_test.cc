@@ -184,6 +184,15 @@ TEST_F(PlanCacheTest, CompilesForOtherWeightsWhatIsInUse) {
   EXPECT_EQ(cache_.Find(Problem(6), other_weights_), nullptr);
 }
 
+TEST_F(PlanCacheTest, PlansForOtherWeightsCountForTheSameOwner) {
+  const CacheShare share = {"vision", 3 * kPlanBytes / 2};
+  ASSERT_THAT(cache_.GetOrCompile(Problem(5), weights_, nullptr, share), tconv::testing::IsOk());
+  ASSERT_THAT(cache_.CompileLike(*weights_, other_weights_), tconv::testing::IsOk());
+  // There is room for one plan in the share.
+  EXPECT_TRUE(cache_.PlansOf(*weights_).empty());
+  EXPECT_NE(cache_.Find(Problem(5), other_weights_), nullptr);
+}
+
 TEST_F(PlanCacheTest, CompilesThePlansUsedLastWhenThereIsNoRoomForAll) {
   for (const int length : {5, 6, 7}) Compile(length, weights_);
   ASSERT_THAT(cache_.CompileLike(*weights_, other_weights_), tconv::testing::IsOk());

@@ -65,6 +65,14 @@ TEST_F(CallObserverTest, AChangeIsOneLineOfTheEverydayLog) {
                            "copied_in=11 copied_out=4\n"));
 }
 
+TEST_F(CallObserverTest, NamesTheCallerWhoIsKnown) {
+  const Method method = MethodOf(CallKind::kChange);
+  CallObserver observer(method, std::nullopt);
+  observer.set_caller("trainer");
+  observer.Finish(OkStatus());
+  EXPECT_THAT(log_.str(), HasSubstr(" caller=trainer"));
+}
+
 TEST_F(CallObserverTest, WhatAnAdministratorDoesIsALine) {
   EXPECT_THAT(LineOf(CallKind::kAdmin, OkStatus()), StartsWith("info call"));
 }
