@@ -64,7 +64,7 @@ std::string StreamDataOf(std::string bytes) {
 
 class BehaviourTest : public ::testing::Test {
  protected:
-  void Start(server::ServerOptions options = {}) {
+  void Start(server::ServerOptions options = DefaultOptions()) {
     server_ = TestServer::Start(std::move(options));
     client_ =
         std::make_unique<Client>(server_->target(), ClientOptions{.timeout = milliseconds(0)});

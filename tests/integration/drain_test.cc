@@ -29,7 +29,10 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr std::chrono::milliseconds kNoTimeout(0);
+// Waits as long as it takes, and takes the first answer: a client that tries again
+// would learn of the end when the calls have finished.
+const ClientOptions kOneAttempt = {.timeout = std::chrono::milliseconds(0),
+                                   .retry = {.attempts = 1}};
 
 // A server with one handler, and calls that keep it busy for a while.
 class DrainTest : public ::testing::Test {
@@ -42,7 +45,7 @@ class DrainTest : public ::testing::Test {
     }
     server_ = std::make_unique<ServerProcess>(std::move(arguments));
     ASSERT_THAT(server_->target(), Not(IsEmpty())) << server_->log();
-    client_ = std::make_unique<Client>(server_->target(), ClientOptions{.timeout = kNoTimeout});
+    client_ = std::make_unique<Client>(server_->target(), kOneAttempt);
     ASSERT_THAT(client_->Create(SlowLayer("slow")), IsOk());
     for (int i = 0; i < calls; ++i) running_.push_back(client_->ForwardAsync("slow", SlowInput()));
     // With the answer to the first, the others have arrived.
@@ -80,7 +83,7 @@ TEST_F(DrainTest, RunningCallsFinishNewOnesAreRefusedAndTheCodeIsZero) {
 
 TEST_F(DrainTest, DuringTheDelayCallsAreTakenWhileHealthSaysNo) {
   ServerProcess server({"--store=memory:", "--drain-delay-seconds=2"});
-  const Client client(server.target());
+  const Client client(server.target(), kOneAttempt);
   ASSERT_THAT(client.Create(SmallLayer("up", 1)), IsOk());
   server.Signal(SIGTERM);
   while (client.CheckHealth().ok()) {

@@ -53,7 +53,7 @@ void SetHeader(Header* header, const std::vector<int64_t>& shape) {
 class StreamingFixture : public ::testing::Test {
  protected:
   // Slabs are thin, so that small tensors have many.
-  void Start(server::ServerOptions options = {}) {
+  void Start(server::ServerOptions options = DefaultOptions()) {
     if (options.host.slab_bytes == server::kSlabBytes) options.host.slab_bytes = 4096;
     server_ = TestServer::Start(std::move(options));
     grpc::ChannelArguments arguments;

@@ -8,6 +8,8 @@
 
 namespace tconv::testing {
 
+server::ServerOptions DefaultOptions() { return {}; }
+
 std::unique_ptr<TestServer> TestServer::Start(server::ServerOptions options) {
   // A test says itself what went wrong.
   spdlog::set_level(spdlog::level::off);
