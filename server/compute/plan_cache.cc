@@ -76,7 +76,8 @@ Status PlanCache::CompileLike(const Weights& previous, const std::shared_ptr<con
   plans.resize(std::min(plans.size(), kMostPlansAhead));
   // The most recently used last: so they are for `next`, too.
   for (auto plan = plans.rbegin(); plan != plans.rend(); ++plan) {
-    TCONV_RETURN_IF_ERROR(GetOrCompile((*plan)->problem, next, (*plan)->pinned, (*plan)->share).status());
+    TCONV_RETURN_IF_ERROR(
+        GetOrCompile((*plan)->problem, next, (*plan)->pinned, (*plan)->share).status());
   }
   return OkStatus();
 }

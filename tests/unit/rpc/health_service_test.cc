@@ -64,16 +64,15 @@ class HealthServiceTest : public ::testing::Test {
 
   std::atomic<bool> is_up_{true};
   std::atomic<bool> has_late_{false};
-  HealthService service_{[this](const std::string& name) -> std::optional<bool> {
-                           if (name == "up") return is_up_.load();
-                           if (name == "late" && has_late_) return true;
-                           return std::nullopt;
-                         },
-                         [](const grpc::ServerContextBase&, const std::string& name) {
-                           return name == "secret"
-                                      ? Status(StatusCode::kPermissionDenied, "not for you")
-                                      : OkStatus();
-                         }};
+  HealthService service_{
+      [this](const std::string& name) -> std::optional<bool> {
+        if (name == "up") return is_up_.load();
+        if (name == "late" && has_late_) return true;
+        return std::nullopt;
+      },
+      [](const grpc::ServerContextBase&, const std::string& name) {
+        return name == "secret" ? Status(StatusCode::kPermissionDenied, "not for you") : OkStatus();
+      }};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Health::Stub> stub_;
 };
