@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -220,6 +224,29 @@ TEST(OptionsTest, TheDefaultStoreIsInTheStateFolderOfTheUser) {
   unsetenv("HOME");
   EXPECT_THAT(DefaultStore(), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("--store")));
   setenv("HOME", kept.c_str(), 1);
+}
+
+// Without those that every program has.
+std::set<std::string> OptionNames() {
+  const std::string help = std::get<TextToPrint>(*Parse({"--help"})).text;
+  const std::regex option("(^|\n) *(?:-h,)?(--[a-z-]+)");
+  std::set<std::string> names;
+  for (std::sregex_iterator match(help.begin(), help.end(), option), end; match != end; ++match) {
+    names.insert((*match)[2]);
+  }
+  names.erase("--help");
+  names.erase("--version");
+  return names;
+}
+
+TEST(OptionsTest, TheManualTellsEveryOption) {
+  std::ifstream file(TCONV_MANUAL);
+  const std::string manual(std::istreambuf_iterator<char>(file), {});
+  const std::set<std::string> names = OptionNames();
+  EXPECT_GT(names.size(), 30u);
+  for (const std::string& name : names) {
+    EXPECT_TRUE(std::regex_search(manual, std::regex(name + "[^a-z-]"))) << name;
+  }
 }
 
 }  // namespace
