@@ -1,5 +1,7 @@
 #include "server/store/postgres_connection.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <new>
 #include <string>
@@ -89,5 +91,7 @@ StatusOr<std::unique_ptr<pqxx::connection>> ConnectToPostgres(const PostgresAddr
     return connection;
   });
 }
+
+void BreakConnection(int socket) { shutdown(socket, SHUT_RDWR); }
 
 }  // namespace tconv::server

@@ -33,4 +33,8 @@ auto CatchingPostgresErrors(const PostgresAddress& address, Use use) -> decltype
 // others. Errors as PostgresError().
 StatusOr<std::unique_ptr<pqxx::connection>> ConnectToPostgres(const PostgresAddress& address);
 
+// Lets whoever waits for an answer on this socket meet a broken connection instead.
+// Thread-safe as long as the socket is open.
+void BreakConnection(int socket);
+
 }  // namespace tconv::server

@@ -30,10 +30,15 @@ std::vector<int64_t> LivingIds(pqxx::transaction_base& transaction) {
 
 }  // namespace
 
-PostgresFeed::PostgresFeed(PostgresAddress address, int64_t revision)
-    : address_(std::move(address)),
+PostgresFeed::PostgresFeed(PostgresPool& pool, int64_t revision,
+                           std::chrono::milliseconds answer_limit)
+    : pool_(pool),
       revision_(revision),
-      interrupt_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      interrupt_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      watch_(answer_limit, [this] {
+        BreakConnection(socket_);
+        pool_.BreakConnections();
+      }) {}
 
 PostgresFeed::~PostgresFeed() { close(interrupt_); }
 
@@ -41,7 +46,7 @@ void PostgresFeed::Interrupt() { eventfd_write(interrupt_, 1); }
 
 template <typename Use>
 auto PostgresFeed::Guarded(Use use) -> decltype(use()) {
-  auto result = CatchingPostgresErrors(address_, std::move(use));
+  auto result = CatchingPostgresErrors(pool_.address(), std::move(use));
   if (!result.ok()) connection_.reset();
   return result;
 }
@@ -59,11 +64,14 @@ StatusOr<StoreChanges> PostgresFeed::Next(std::chrono::milliseconds patience) {
 }
 
 Status PostgresFeed::Connect() {
-  auto connection = ConnectToPostgres(address_);
+  auto connection = ConnectToPostgres(pool_.address());
   if (!connection.ok()) return connection.status();
   connection_ = *std::move(connection);
+  socket_ = connection_->sock();
   return Guarded([&]() -> Status {
-    pqxx::nontransaction(*connection_).exec(std::string("LISTEN ") + kPostgresChannel);
+    watch_.Watch([&] {
+      pqxx::nontransaction(*connection_).exec(std::string("LISTEN ") + kPostgresChannel);
+    });
     return OkStatus();
   });
 }
@@ -82,8 +90,10 @@ Status PostgresFeed::Listen(Clock::time_point deadline) {
 
 StatusOr<StoreChanges> PostgresFeed::Ask() {
   auto changes = Guarded([&]() -> StatusOr<StoreChanges> {
-    PostgresSnapshot transaction(*connection_);
-    return ReadChanges(transaction);
+    return watch_.Watch([&] {
+      PostgresSnapshot transaction(*connection_);
+      return ReadChanges(transaction);
+    });
   });
   if (changes.ok()) revision_ = changes->revision;
   return changes;

@@ -8,7 +8,9 @@
 
 #include "server/base/status.h"
 #include "server/store/layer_store.h"
-#include "server/store/postgres_connection.h"
+#include "server/store/postgres_pool.h"
+#include "server/store/pqxx_compat.h"
+#include "server/store/stall_watch.h"
 
 namespace tconv::server {
 
@@ -17,7 +19,9 @@ namespace tconv::server {
 // since, after connecting and whenever the patience has come to its end.
 class PostgresFeed final : public ChangeFeed {
  public:
-  PostgresFeed(PostgresAddress address, int64_t revision);
+  // `pool` must outlive the feed. When a question is not answered within
+  // `answer_limit`, PostgreSQL is taken to be away, for the pool as well.
+  PostgresFeed(PostgresPool& pool, int64_t revision, std::chrono::milliseconds answer_limit);
   ~PostgresFeed() override;
 
   StatusOr<StoreChanges> Next(std::chrono::milliseconds patience) override;
@@ -38,10 +42,12 @@ class PostgresFeed final : public ChangeFeed {
   // Since this was asked last.
   bool WasInterrupted();
 
-  const PostgresAddress address_;
+  PostgresPool& pool_;
   int64_t revision_;
   const int interrupt_;                           // readable after Interrupt()
   std::unique_ptr<pqxx::connection> connection_;  // null: not connected
+  int socket_ = -1;                               // of connection_
+  StallWatch watch_;                              // over the questions on connection_
 };
 
 }  // namespace tconv::server

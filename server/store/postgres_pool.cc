@@ -31,7 +31,7 @@ Status PostgresPool::RunTwice(Attempt (PostgresPool::*once)(pqxx::connection&, c
     TCONV_ASSIGN_OR_RETURN(Lease lease, Acquire());
     const Attempt attempt = (this->*once)(*lease.connection, work);
     const bool is_broken = !lease.connection->is_open();
-    Release(is_broken ? nullptr : std::move(lease.connection));
+    Release(lease);
     if (!is_broken || !attempt.may_repeat || !lease.was_kept) return attempt.status;
     ForgetKept();
   }
@@ -93,22 +93,41 @@ StatusOr<PostgresPool::Lease> PostgresPool::Acquire() {
     if (!kept_.empty()) {
       Lease lease{.connection = std::move(kept_.back()), .was_kept = true};
       kept_.pop_back();
+      lease.socket = lease.connection->sock();
+      sockets_in_use_.insert(lease.socket);
       return lease;
     }
   }
-  StatusOr<Connection> connection = ConnectToPostgres(address_);
-  if (!connection.ok()) {
-    Release(nullptr);
-    return connection.status();
-  }
-  return Lease{.connection = *std::move(connection)};
+  return Connect();
 }
 
-void PostgresPool::Release(Connection connection) {
+StatusOr<PostgresPool::Lease> PostgresPool::Connect() {
+  StatusOr<Connection> connection = ConnectToPostgres(address_);
+  Lease lease;
+  if (!connection.ok()) {
+    Release(lease);
+    return connection.status();
+  }
+  lease.connection = *std::move(connection);
+  lease.socket = lease.connection->sock();
   const MutexLock lock(mutex_);
-  if (connection != nullptr) kept_.push_back(std::move(connection));
+  sockets_in_use_.insert(lease.socket);
+  return lease;
+}
+
+void PostgresPool::Release(Lease& lease) {
+  const MutexLock lock(mutex_);
+  sockets_in_use_.erase(lease.socket);
+  if (lease.connection != nullptr && lease.connection->is_open()) {
+    kept_.push_back(std::move(lease.connection));
+  }
   --in_use_;
   released_.NotifyOne();
+}
+
+void PostgresPool::BreakConnections() {
+  const MutexLock lock(mutex_);
+  for (const int socket : sockets_in_use_) BreakConnection(socket);
 }
 
 void PostgresPool::ForgetKept() {

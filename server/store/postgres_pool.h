@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -30,6 +31,10 @@ class PostgresPool {
 
   const PostgresAddress& address() const { return address_; }
 
+  // Ends what is under way, for PostgreSQL does not answer: UNAVAILABLE, and for a
+  // change whose commit was under way as if the connection was lost.
+  void BreakConnections();
+
   // work(pqxx::transaction_base&) sees one state of the database and cannot
   // change it.
   template <typename Work>
@@ -54,6 +59,7 @@ class PostgresPool {
   // A connection in use.
   struct Lease {
     Connection connection;
+    int socket = -1;
     bool was_kept = false;
   };
   // What became of one attempt.
@@ -87,7 +93,9 @@ class PostgresPool {
   Status OutcomeOf(const std::string& transaction_id);
 
   StatusOr<Lease> Acquire();
-  void Release(Connection connection);
+  StatusOr<Lease> Connect();
+  // Keeps the connection unless it is broken; that one is to be closed after this.
+  void Release(Lease& lease);
   void ForgetKept();
 
   const PostgresAddress address_;
@@ -97,6 +105,7 @@ class PostgresPool {
   CondVar released_;
   std::vector<Connection> kept_ TCONV_GUARDED_BY(mutex_);
   size_t in_use_ TCONV_GUARDED_BY(mutex_) = 0;
+  std::set<int> sockets_in_use_ TCONV_GUARDED_BY(mutex_);
 };
 
 }  // namespace tconv::server

@@ -30,7 +30,9 @@ StatusOr<PostgresLayer> FindAtVersion(Transaction& transaction, const LayerKey& 
 class PostgresStore final : public LayerStore {
  public:
   PostgresStore(PostgresAddress address, const PostgresStoreOptions& options)
-      : chunk_bytes_(options.chunk_bytes), pool_(std::move(address), options.max_connections) {}
+      : chunk_bytes_(options.chunk_bytes),
+        answer_limit_(options.answer_limit),
+        pool_(std::move(address), options.max_connections) {}
 
   Status Prepare() { return pool_.Write(PreparePostgresSchema); }
 
@@ -44,6 +46,7 @@ class PostgresStore final : public LayerStore {
 
  private:
   const int64_t chunk_bytes_;
+  const std::chrono::milliseconds answer_limit_;
   PostgresPool pool_;
 };
 
@@ -117,7 +120,7 @@ Status PostgresStore::Delete(const std::string& name) {
 }
 
 std::unique_ptr<ChangeFeed> PostgresStore::Follow(int64_t revision) {
-  return std::make_unique<PostgresFeed>(pool_.address(), revision);
+  return std::make_unique<PostgresFeed>(pool_, revision, answer_limit_);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Layers in a PostgreSQL database that several servers share.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,8 @@ struct PostgresStoreOptions {
   int64_t chunk_bytes = int64_t{4} << 20;
   // At most, besides one for each feed; made when they are needed.
   size_t max_connections = 8;
+  // After which PostgreSQL counts as away when it does not answer a feed.
+  std::chrono::milliseconds answer_limit = std::chrono::seconds(10);
 };
 
 // Opens the database at `uri` (see ParsePostgresAddress()), where the schema

@@ -129,19 +129,26 @@ std::string PostgresServer::NewDatabase() {
   return address(name);
 }
 
-std::string RunSql(const std::string& address, const std::string& sql) {
-  const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(address.c_str()),
-                                                                &PQfinish);
+SqlSession::SqlSession(const std::string& address) : connection_(PQconnectdb(address.c_str())) {
   PQsetNoticeProcessor(
-      connection.get(), [](void*, const char*) {}, nullptr);
-  const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQexec(connection.get(), sql.c_str()),
+      connection_, [](void*, const char*) {}, nullptr);
+}
+
+SqlSession::~SqlSession() { PQfinish(connection_); }
+
+std::string SqlSession::Run(const std::string& sql) {
+  const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQexec(connection_, sql.c_str()),
                                                              &PQclear);
   const ExecStatusType status = PQresultStatus(result.get());
   if (status == PGRES_TUPLES_OK) {
     return PQntuples(result.get()) == 0 ? "" : PQgetvalue(result.get(), 0, 0);
   }
-  if (status != PGRES_COMMAND_OK) ADD_FAILURE() << sql << ": " << PQerrorMessage(connection.get());
+  if (status != PGRES_COMMAND_OK) ADD_FAILURE() << sql << ": " << PQerrorMessage(connection_);
   return "";
+}
+
+std::string RunSql(const std::string& address, const std::string& sql) {
+  return SqlSession(address).Run(sql);
 }
 
 }  // namespace tconv::testing

@@ -7,6 +7,8 @@
 
 #include "tests/support/temp_folder.h"
 
+struct pg_conn;
+
 namespace tconv::testing {
 
 // A cluster of its own in a temporary folder, reached by a socket in there. It
@@ -42,8 +44,23 @@ class PostgresServer {
   int databases_ = 0;
 };
 
-// Runs SQL in the database of `address`; the first value of the last result, ""
-// when there is none. Fails the test on an error.
+// A connection to the database of `address`, with whatever is begun on it.
+class SqlSession {
+ public:
+  explicit SqlSession(const std::string& address);
+  ~SqlSession();
+  SqlSession(const SqlSession&) = delete;
+  SqlSession& operator=(const SqlSession&) = delete;
+
+  // The first value of the last result, "" when there is none. Fails the test on
+  // an error.
+  std::string Run(const std::string& sql);
+
+ private:
+  pg_conn* const connection_;
+};
+
+// The same on a connection for this alone.
 std::string RunSql(const std::string& address, const std::string& sql);
 
 }  // namespace tconv::testing

@@ -26,6 +26,7 @@ using testing::IsOk;
 using testing::PostgresServer;
 using testing::RandomWeights;
 using testing::RunSql;
+using testing::SqlSession;
 using testing::StatusIs;
 
 constexpr int64_t kInChannels = 16;
@@ -254,6 +255,28 @@ TEST_F(PostgresFaultTest, AFeedSaysThatTheServerIsAwayAndThenTellsWhatItMissed) 
   EXPECT_EQ(changes->changed.layers[0].name, "new");
   ASSERT_TRUE(changes->living.has_value());
   EXPECT_EQ(changes->living->size(), 2u);
+}
+
+TEST_F(PostgresFaultTest, AServerThatDoesNotAnswerCountsAsAway) {
+  const std::string address = server().NewDatabase();
+  const auto store = OpenPostgresStore(address, {.answer_limit = std::chrono::seconds(1)}).value();
+  ASSERT_THAT(CreateBuilt(*store, "a", Config(), kInChannels), IsOk());
+  const auto feed = store->Follow(store->ReadIndex()->revision);
+  ASSERT_THAT(feed->Next(std::chrono::milliseconds(0)), IsOk());
+  {
+    // Everybody waits for the lock, as they would for a server that hangs.
+    SqlSession blocker(address);
+    blocker.Run("BEGIN");
+    blocker.Run("LOCK TABLE tconv.catalog IN ACCESS EXCLUSIVE MODE");
+    auto change = std::async(std::launch::async, [&] { return store->Delete("a"); });
+    EXPECT_THAT(feed->Next(std::chrono::milliseconds(0)), StatusIs(StatusCode::kUnavailable));
+    while (change.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+      feed->Next(std::chrono::milliseconds(0)).IgnoreError();
+    }
+    EXPECT_THAT(change.get(), StatusIs(StatusCode::kUnavailable));
+  }
+  EXPECT_THAT(store->Delete("a"), IsOk());
+  EXPECT_THAT(feed->Next(std::chrono::milliseconds(0)), IsOk());
 }
 
 TEST_F(PostgresFaultTest, AFeedWhoseConnectionIsCutTellsWhatHappenedSince) {
