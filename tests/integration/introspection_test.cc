@@ -41,8 +41,8 @@ TEST_F(IntrospectionTest, HealthKnowsTheServerAndTheService) {
 }
 
 TEST_F(IntrospectionTest, WatchersHearThatTheServerDrainsAndDoNotHoldItUp) {
-  RawStream server_watch(channel_, kWatch, HealthRequest(""));
-  RawStream service_watch(channel_, kWatch, HealthRequest(kServiceName));
+  RawStream server_watch(channel_, kWatch, {HealthRequest("")});
+  RawStream service_watch(channel_, kWatch, {HealthRequest(kServiceName)});
   EXPECT_EQ(server_watch.Read(), kServing);
   EXPECT_EQ(service_watch.Read(), kServing);
   const auto start = std::chrono::steady_clock::now();
@@ -54,7 +54,7 @@ TEST_F(IntrospectionTest, WatchersHearThatTheServerDrainsAndDoNotHoldItUp) {
 
 TEST_F(IntrospectionTest, HealthFollowsALayer) {
   const Client client(server_->target());
-  RawStream watch(channel_, kWatch, HealthRequest("tconv.layer/up"));
+  RawStream watch(channel_, kWatch, {HealthRequest("tconv.layer/up")});
   EXPECT_EQ(watch.Read(), kServiceUnknown);
   ASSERT_THAT(client.Create({.name = "up", .definition = SmallConfig()}), IsOk());
   EXPECT_EQ(watch.Read(), kNotServing);
@@ -85,7 +85,7 @@ TEST_F(IntrospectionTest, ReflectionAndChannelzCanBeSwitched) {
     options.grpc.has_reflection = options.grpc.has_channelz = is_on;
     const auto server = TestServer::Start(std::move(options));
     const auto channel = OpenChannel(server->target());
-    EXPECT_EQ(!RawStream(channel, kReflect, list_services).Read().empty(), is_on);
+    EXPECT_EQ(!RawStream(channel, kReflect, {list_services}).Read().empty(), is_on);
     EXPECT_EQ(RawUnaryCall(channel, kGetServers, all_servers).ok(), is_on);
   }
 }
@@ -104,7 +104,7 @@ TEST_F(IntrospectionTest, AnOldConnectionIsToBeMadeAnew) {
 
 TEST_F(IntrospectionTest, ReflectionListsTheService) {
   // ServerReflectionRequest, field 7: list_services.
-  RawStream reflection(channel_, kReflect, std::string("\x3a\x00", 2));
+  RawStream reflection(channel_, kReflect, {std::string("\x3a\x00", 2)});
   EXPECT_THAT(reflection.Read(), HasSubstr(kServiceName));
 }
 
@@ -112,7 +112,7 @@ TEST_F(IntrospectionTest, ReflectionHasTheFileOfTheService) {
   // ServerReflectionRequest, field 4: file_containing_symbol.
   const std::string_view service = kServiceName;
   RawStream reflection(channel_, kReflect,
-                       fmt::format("\x22{}{}", static_cast<char>(service.size()), service));
+                       {fmt::format("\x22{}{}", static_cast<char>(service.size()), service)});
   EXPECT_THAT(reflection.Read(), HasSubstr("tconv/v1/transposed_conv.proto"));
 }
 

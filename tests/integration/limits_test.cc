@@ -143,46 +143,6 @@ TEST(RateTest, ThereIsOneForAllTogether) {
 
 constexpr std::chrono::seconds kArrival(1);
 
-// A call that begins as told and then does nothing.
-class StallingCall {
- public:
-  StallingCall(const std::string& target, const std::string& method,
-               const std::vector<std::string>& messages)
-      : stub_(OpenChannel(target)), stream_(stub_.PrepareCall(&context_, method, &queue_)) {
-    stream_->StartCall(nullptr);
-    Await();
-    for (const std::string& message : messages) {
-      stream_->Write(ToBuffer(message), nullptr);
-      Await();
-    }
-  }
-  ~StallingCall() { queue_.Shutdown(); }
-
-  grpc::StatusCode AwaitEnd() {
-    // The status comes after what was answered before.
-    grpc::ByteBuffer answer;
-    do {
-      stream_->Read(&answer, nullptr);
-    } while (Await());
-    grpc::Status status;
-    stream_->Finish(&status, nullptr);
-    Await();
-    return status.error_code();
-  }
-
- private:
-  bool Await() {
-    void* tag = nullptr;
-    bool ok = false;
-    return queue_.Next(&tag, &ok) && ok;
-  }
-
-  grpc::ClientContext context_;
-  grpc::CompletionQueue queue_;
-  grpc::GenericStub stub_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
-};
-
 class ArrivalTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -206,10 +166,10 @@ class ArrivalTest : public ::testing::Test {
 };
 
 TEST_F(ArrivalTest, ACallThatSendsNothingGivesItsPlaceBack) {
-  StallingCall call(server_->target(), kForward, {});
+  RawStream call(OpenChannel(server_->target()), kForward, {});
   AwaitCalls(1);
   EXPECT_THAT(client().Forward("up", SmallInput()), StatusIs(StatusCode::kResourceExhausted));
-  EXPECT_EQ(call.AwaitEnd(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(call.AwaitEnd().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   AwaitCalls(0);
   EXPECT_THAT(client().Forward("up", SmallInput()), IsOk());
 }
@@ -233,8 +193,8 @@ TEST_F(ArrivalTest, AStreamThatStallsEnds) {
   const std::vector<std::vector<std::string>> kBeginnings = {
       {}, {start.SerializeAsString()}, {start.SerializeAsString(), data.SerializeAsString()}};
   for (const auto& messages : kBeginnings) {
-    StallingCall call(server_->target(), method, messages);
-    EXPECT_EQ(call.AwaitEnd(), grpc::StatusCode::DEADLINE_EXCEEDED) << messages.size();
+    RawStream call(OpenChannel(server_->target()), method, messages);
+    EXPECT_EQ(call.AwaitEnd().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << messages.size();
     AwaitCalls(0);
   }
 }
@@ -283,8 +243,8 @@ TEST(HardLimitsTest, OneConnectionHasOnlySoManyCallsOpen) {
   ASSERT_THAT(client.CheckHealth(), IsOk());
   const auto channel = OpenChannel(server->target());
   const std::string watch = "/grpc.health.v1.Health/Watch";
-  const RawStream first(channel, watch, HealthRequest(""));
-  const RawStream second(channel, watch, HealthRequest(""));
+  const RawStream first(channel, watch, {HealthRequest("")});
+  const RawStream second(channel, watch, {HealthRequest("")});
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));

@@ -51,22 +51,24 @@ inline grpc::Status RawUnaryCall(const std::shared_ptr<grpc::Channel>& channel,
   return status.get_future().get();
 }
 
-// A call that sends one message and receives many.
+// A call that sends these messages, and then nothing, while it receives.
 class RawStream {
  public:
   RawStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
-            const std::string& request)
+            const std::vector<std::string>& requests)
       : stub_(channel), stream_(stub_.PrepareCall(&context_, method, &queue_)) {
     stream_->StartCall(nullptr);
     Await();
-    stream_->Write(ToBuffer(request), nullptr);
-    Await();
+    for (const std::string& request : requests) {
+      stream_->Write(ToBuffer(request), nullptr);
+      Await();
+    }
   }
   ~RawStream() {
-    context_.TryCancel();
-    grpc::Status status;
-    stream_->Finish(&status, nullptr);
-    Await();
+    if (!has_ended_) {
+      context_.TryCancel();
+      Finish();
+    }
     queue_.Shutdown();
   }
   RawStream(const RawStream&) = delete;
@@ -79,7 +81,24 @@ class RawStream {
     return Await() ? ToBytes(message) : std::string();
   }
 
+  // Waits for the end, which comes after all messages.
+  grpc::Status AwaitEnd() {
+    grpc::ByteBuffer message;
+    do {
+      stream_->Read(&message, nullptr);
+    } while (Await());
+    return Finish();
+  }
+
  private:
+  grpc::Status Finish() {
+    has_ended_ = true;
+    grpc::Status status;
+    stream_->Finish(&status, nullptr);
+    Await();
+    return status;
+  }
+
   bool Await() {
     void* tag = nullptr;
     bool ok = false;
@@ -90,6 +109,7 @@ class RawStream {
   grpc::CompletionQueue queue_;
   grpc::GenericStub stub_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+  bool has_ended_ = false;
 };
 
 constexpr char kServiceName[] = "tconv.v1.TransposedConvService";
