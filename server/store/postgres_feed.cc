@@ -92,7 +92,11 @@ StatusOr<StoreChanges> PostgresFeed::Ask() {
   auto changes = Guarded([&]() -> StatusOr<StoreChanges> {
     return watch_.Watch([&] {
       PostgresSnapshot transaction(*connection_);
-      return ReadChanges(transaction);
+      StoreChanges read = ReadChanges(transaction);
+      // Left to the destructor, libpqxx would throw away the messages that come with
+      // the end of the transaction.
+      transaction.commit();
+      return read;
     });
   });
   if (changes.ok()) revision_ = changes->revision;
