@@ -276,17 +276,18 @@ TEST(DrainStreamTest, AStreamThatTakesTooLongIsCutOff) {
   ServerProcess server({"--store=memory:", "--drain-seconds=0"});
   const Client client(server.target());
   ASSERT_THAT(client.Create(SmallLayer("up", 1)), IsOk());
-  std::optional<int> code;
   const InputStream input = {.info = {v1::DATA_TYPE_FLOAT32, {1, 4096, 1024, 3}},
-                             .read = [&](std::span<std::byte> chunk) -> absl::StatusOr<size_t> {
+                             .read = [](std::span<std::byte> chunk) -> absl::StatusOr<size_t> {
                                std::fill(chunk.begin(), chunk.end(), std::byte{0});
-                               if (!code.has_value()) {
-                                 server.Signal(SIGTERM);
-                                 code = server.Wait();
-                               }
                                return chunk.size();
                              }};
-  const auto output = [](const TensorInfo&, std::span<const std::byte>) {
+  // By its first output the stream is known to be under way.
+  std::optional<int> code;
+  const auto output = [&](const TensorInfo&, std::span<const std::byte>) {
+    if (!code.has_value()) {
+      server.Signal(SIGTERM);
+      code = server.Wait();
+    }
     return absl::OkStatus();
   };
   EXPECT_THAT(client.ForwardStream("up", input, output), StatusIs(StatusCode::kUnavailable));
