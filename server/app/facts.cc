@@ -88,8 +88,10 @@ void AddFacts(const MeasuredParts& parts, const ServerOptions& options, Metrics&
   const WorkerPool& pool = parts.pool;
   metrics.AddGauge("tconv_build_info", "1, and the version of the server.", Constant(1),
                    {{"version", TCONV_VERSION}});
-  metrics.AddGauge("tconv_layers", "Layers that can be called.",
-                   Reading([&host] { return host.facts().layers; }));
+  metrics.AddGauge("tconv_layers", "Layers that can be called.", Reading([&host] {
+                     const HostFacts facts = host.facts();
+                     return facts.layers - facts.damaged_layers;
+                   }));
   metrics.AddGauge("tconv_damaged_layers", "Layers that the store cannot read.",
                    Reading([&host] { return host.facts().damaged_layers; }));
   metrics.AddGauge("tconv_outdated_layers",
