@@ -24,6 +24,17 @@ struct Weights {
   }
 };
 
+// One tensor for each weight of a layer, in its shape: gradients, or what an optimizer
+// remembers.
+struct WeightTensors {
+  Tensor kernel;
+  std::optional<Tensor> bias;  // present exactly when the layer has one
+
+  int64_t size_bytes() const {
+    return kernel.size_bytes() + (bias.has_value() ? bias->size_bytes() : 0);
+  }
+};
+
 // Weights as they arrive: borrowed, unchecked. `bias` is null where there is none.
 struct WeightsSource {
   TensorSource* kernel = nullptr;

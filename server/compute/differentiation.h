@@ -1,0 +1,59 @@
+// A layer's output and its gradients, for one input and one version of the weights.
+#pragma once
+
+#include <memory>
+
+#include "server/base/cache_share.h"
+#include "server/base/status.h"
+#include "server/compute/backward_plan_cache.h"
+#include "server/compute/plan_cache.h"
+#include "server/layer/geometry.h"
+#include "server/layer/weights.h"
+#include "server/tensor/tensor.h"
+
+namespace tconv::server {
+
+// Which gradients are wanted.
+struct WantedGradients {
+  bool input = true;
+  bool weights = true;
+};
+
+struct Gradients {
+  Tensor input;           // in the compute dtype; empty when not wanted
+  WeightTensors weights;  // in the variable dtype; empty when not wanted
+};
+
+// y = activation(z), z = transposed_convolution(src, kernel) + bias, and the way back.
+// Used by one thread, which computes on the pool.
+class Differentiation {
+ public:
+  // All that is referred to must outlive this; `problem` is that of the layer, with its
+  // activation.
+  Differentiation(PlanCache& plans, BackwardPlanCache& backward_plans, BlockPool& memory,
+                  const DeconvProblem& problem, std::shared_ptr<const Weights> weights,
+                  CacheShare share = {});
+
+  // Computes y from `src`, which is in the compute dtype and is kept.
+  Status RunForward(Tensor src);
+  // In the compute dtype. REQUIRES: RunForward().
+  ConstTensorView output() const;
+
+  // The gradients of L from dL/dy, in float32 (float64 for float64 problems), in the
+  // shape of the output, which is used up: as Keras computes them, rounded to the
+  // compute dtype where that is narrower. To be called once, after RunForward().
+  StatusOr<Gradients> RunBackward(Tensor diff_output, const WantedGradients& wanted);
+
+ private:
+  PlanCache& plans_;
+  BackwardPlanCache& backward_plans_;
+  BlockPool& memory_;
+  const DeconvProblem problem_;
+  const std::shared_ptr<const Weights> weights_;
+  const CacheShare share_;
+  Tensor src_;
+  Tensor linear_;
+  Tensor output_;  // empty when it is linear_
+};
+
+}  // namespace tconv::server

@@ -1,0 +1,68 @@
+// The optimizers of Keras 3.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/base/status.h"
+#include "server/layer/layer_config.h"
+#include "server/layer/object_spec.h"
+#include "server/layer/weights.h"
+
+namespace tconv::server {
+
+// What an optimizer remembers of each weight.
+enum class OptimizerSlot : uint8_t { kMomentum, kVelocity, kVelocityHat, kAverageGradient };
+
+using OptimizerSlots = std::map<OptimizerSlot, WeightTensors>;
+
+// What an optimizer knows after some steps. The slots are in the variable dtype; none
+// before the first step.
+struct OptimizerState {
+  int64_t iterations = 0;
+  OptimizerSlots slots;
+};
+
+// A rule by which gradients change weights. A value.
+class Optimizer {
+ public:
+  // INVALID_ARGUMENT, with the path of the argument, for unknown names and arguments,
+  // for more than one kind of clipping, and for what Keras has and this has not:
+  // schedules, averages of the weights, loss scaling, accumulation of gradients.
+  // "name" is dropped.
+  static StatusOr<Optimizer> Make(const ObjectSpec& spec);
+
+  // Class name, with every argument present.
+  const ObjectSpec& spec() const { return spec_; }
+
+  // Whether `state` can be that of this optimizer for weights of these shapes and
+  // type. INVALID_ARGUMENT about `iterations` or `slots.<kind>.<kernel or bias>`.
+  Status CheckState(const OptimizerState& state, const Weights& weights) const;
+
+  // One step, in the order of Keras: gradients are clipped, weights decay, the rule
+  // is applied, then the constraints of `config`; the iterations are counted up.
+  // Computed in the variable dtype; in float32, and rounded once, where that has 16
+  // bits. `learning_rate` takes the place of the optimizer's for this step.
+  // `gradients` are used up. RESOURCE_EXHAUSTED without memory.
+  // REQUIRES: gradients and weights are of `config`; CheckState(); nobody else uses
+  // the weights.
+  Status Step(const LayerConfig& config, WeightTensors gradients,
+              std::optional<double> learning_rate, Weights& weights, OptimizerState& state) const;
+
+  friend bool operator==(const Optimizer& a, const Optimizer& b) { return a.spec_ == b.spec_; }
+
+ private:
+  struct Rule;
+
+  Optimizer(const Rule* rule, ObjectSpec spec) : rule_(rule), spec_(std::move(spec)) {}
+  static const std::vector<Rule>& Rules();
+
+  const Rule* rule_;
+  ObjectSpec spec_;
+};
+
+}  // namespace tconv::server
