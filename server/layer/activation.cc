@@ -3,115 +3,19 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
-#include <type_traits>
+#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "server/layer/activation_functions.h"
+#include "server/layer/activation_table.h"
 #include "server/layer/signature.h"
 
 namespace tconv::server {
 namespace {
 
 using activation::Arguments;
-
-template <typename T>
-using ElementwiseFunction = void (*)(const Arguments<double>& arguments, std::span<T> values);
-template <typename T>
-using RowFunction = void (*)(std::span<const T> z, std::span<T> y);
-
-// One activation: element-wise, or along an axis.
-struct Function {
-  Signature signature;
-  ElementwiseFunction<float> elementwise_float = nullptr;
-  ElementwiseFunction<double> elementwise_double = nullptr;
-  RowFunction<float> row_float = nullptr;
-  RowFunction<double> row_double = nullptr;
-  bool halves_axis = false;
-};
-
-template <typename T, typename F>
-void Map(const Arguments<double>& arguments, std::span<T> values) {
-  Arguments<T> converted;
-  std::transform(arguments.begin(), arguments.end(), converted.begin(),
-                 [](double argument) { return static_cast<T>(argument); });
-  for (T& value : values) value = F{}(value, converted);
-}
-
-// `F` maps (z, arguments) to f(z), in float and in double.
-template <typename F>
-Function Elementwise(std::string_view name, F, std::vector<Parameter> parameters = {},
-                     std::vector<std::string_view> aliases = {}) {
-  return {.signature = {name, std::move(aliases), std::move(parameters)},
-          .elementwise_float = &Map<float, F>,
-          .elementwise_double = &Map<double, F>};
-}
-
-Function AlongAxis(std::string_view name, RowFunction<float> row_float,
-                   RowFunction<double> row_double, std::vector<std::string_view> aliases = {}) {
-  return {.signature = {name, std::move(aliases), {{"axis", -1.0, kInteger}}},
-          .row_float = row_float,
-          .row_double = row_double};
-}
-
-Function Halving(Function function) {
-  function.halves_axis = true;
-  return function;
-}
-
-const std::vector<Function>& Functions() {
-  using namespace activation;
-  static const auto& functions = *new std::vector<Function>{
-      Elementwise("linear", [](auto z, const auto&) { return z; }),
-      Elementwise("relu", [](auto z, const auto& a) { return Relu(z, a[0], a[1], a[2]); },
-                  {{"negative_slope", 0.0, kNumber, "alpha"},
-                   {"max_value", kNull, kNonNegativeOrNull},
-                   {"threshold", 0.0, kNumber}}),
-      Elementwise("leaky_relu", [](auto z, const auto& a) { return z < 0 ? a[0] * z : z; },
-                  {{"negative_slope", 0.2, kNumber, "alpha"}}),
-      Elementwise("relu6", [](auto z, const auto&) { return Clip(z, 0, 6); }),
-      Elementwise("elu", [](auto z, const auto& a) { return Elu(z, a[0]); },
-                  {{"alpha", 1.0, kNumber}}),
-      Elementwise("selu", [](auto z, const auto&) { return Selu(z); }),
-      Elementwise("celu", [](auto z, const auto& a) { return Celu(z, a[0]); },
-                  {{"alpha", 1.0, kNonZero}}),
-      Elementwise("gelu",
-                  [](auto z, const auto& a) { return a[0] != 0 ? ApproximateGelu(z) : Gelu(z); },
-                  {{"approximate", false, kBoolean}}),
-      Halving(AlongAxis("glu", &Glu<float>, &Glu<double>)),
-      Elementwise("sigmoid", [](auto z, const auto&) { return Sigmoid(z); }),
-      Elementwise("hard_sigmoid", [](auto z, const auto& a) { return HardSigmoid(z, a[0]); },
-                  {{"slope", kHardSigmoidSlope, kPositive}}),
-      Elementwise("log_sigmoid", [](auto z, const auto&) { return -Softplus(-z); }),
-      Elementwise("sparse_sigmoid", [](auto z, const auto&) { return Clip((z + 1) / 2, 0, 1); }),
-      Elementwise("silu", [](auto z, const auto&) { return z * Sigmoid(z); }, {}, {"swish"}),
-      Elementwise("hard_silu",
-                  [](auto z, const auto&) { return z * HardSigmoid(z, kHardSigmoidSlope); }, {},
-                  {"hard_swish"}),
-      Elementwise("tanh", [](auto z, const auto&) { return std::tanh(z); }),
-      Elementwise("hard_tanh", [](auto z, const auto&) { return Clip(z, -1, 1); }),
-      Elementwise("tanh_shrink", [](auto z, const auto&) { return z - std::tanh(z); }),
-      Elementwise("soft_shrink", [](auto z, const auto& a) { return SoftShrink(z, a[0]); },
-                  {{"threshold", 0.5, kNonNegative}}),
-      Elementwise("hard_shrink",
-                  [](auto z, const auto& a) { return std::abs(z) > a[0] ? z : Flat(z, 0); },
-                  {{"threshold", 0.5, kNumber}}),
-      Elementwise("threshold", [](auto z, const auto& a) { return z > a[0] ? z : Flat(z, a[1]); },
-                  {{"threshold", std::nullopt, kNumber}, {"default_value", std::nullopt, kNumber}}),
-      Elementwise("softplus", [](auto z, const auto&) { return Softplus(z); }),
-      Elementwise("softsign", [](auto z, const auto&) { return z / (1 + std::abs(z)); }),
-      Elementwise("squareplus",
-                  [](auto z, const auto& a) { return (z + std::sqrt(z * z + a[0])) / 2; },
-                  {{"b", 4.0, kNumber}}),
-      Elementwise("sparse_plus", [](auto z, const auto&) { return SparsePlus(z); }),
-      Elementwise("mish", [](auto z, const auto&) { return Mish(z); }),
-      Elementwise("exponential", [](auto z, const auto&) { return std::exp(z); }),
-      AlongAxis("softmax", &Softmax<float>, &Softmax<double>, {"softmax_v2"}),
-      AlongAxis("log_softmax", &LogSoftmax<float>, &LogSoftmax<double>),
-      AlongAxis("sparsemax", &Sparsemax<float>, &Sparsemax<double>),
-  };
-  return functions;
-}
+using activation::Function;
+using activation::Functions;
 
 // A Keras layer that is a function with its own defaults and stricter checks.
 struct LayerForm {
@@ -163,29 +67,68 @@ double ToNumber(const ArgumentValue& value) {
   return std::numeric_limits<double>::infinity();
 }
 
-// Elements of a tensor as rows along one axis: element i of row (o, n) is at
+// The elements of a tensor as rows along one axis: element i of row (o, n) is at
 // (o * length + i) * inner + n.
-template <typename T>
-void ApplyToRows(RowFunction<T> function, ConstTensorView z, TensorView y, int axis) {
-  const std::span<const T> z_values = z.values<T>();
-  const std::span<T> y_values = y.values<T>();
-  const auto extent = [](const Shape& shape, int begin, int end) {
-    size_t product = 1;
-    for (int i = begin; i < end; ++i) product *= static_cast<size_t>(shape[i]);
-    return product;
-  };
-  const size_t outer = extent(z.shape, 0, axis);
-  const size_t inner = extent(z.shape, axis + 1, z.shape.rank());
-  const size_t z_length = static_cast<size_t>(z.shape[axis]);
-  const size_t y_length = static_cast<size_t>(y.shape[axis]);
-
-  std::vector<T> row(z_length);
-  for (size_t o = 0; o < outer; ++o) {
-    for (size_t n = 0; n < inner; ++n) {
-      for (size_t i = 0; i < z_length; ++i) row[i] = z_values[(o * z_length + i) * inner + n];
-      function(row, std::span<T>(row).first(y_length));
-      for (size_t i = 0; i < y_length; ++i) y_values[(o * y_length + i) * inner + n] = row[i];
+template <typename View>
+class AxisRows {
+ public:
+  AxisRows(const View& tensor, int axis)
+      : tensor_(tensor), length_(static_cast<size_t>(tensor.shape[axis])) {
+    for (int i = axis + 1; i < tensor.shape.rank(); ++i) {
+      inner_ *= static_cast<size_t>(tensor.shape[i]);
     }
+  }
+
+  size_t length() const { return length_; }
+  size_t count() const { return static_cast<size_t>(tensor_.shape.num_elements()) / length_; }
+
+  template <typename T>
+  void Read(size_t row, std::span<T> values) const {
+    const auto elements = tensor_.template values<T>().subspan(Begin(row));
+    for (size_t i = 0; i < length_; ++i) values[i] = elements[i * inner_];
+  }
+  template <typename T>
+  void Write(size_t row, std::span<const T> values) const {
+    const auto elements = tensor_.template values<T>().subspan(Begin(row));
+    for (size_t i = 0; i < length_; ++i) elements[i * inner_] = values[i];
+  }
+
+ private:
+  size_t Begin(size_t row) const { return row / inner_ * length_ * inner_ + row % inner_; }
+
+  const View tensor_;
+  const size_t length_;
+  size_t inner_ = 1;
+};
+
+template <typename T>
+void ApplyToRows(const Function& function, ConstTensorView z, TensorView y, int axis) {
+  const AxisRows z_rows(z, axis);
+  const AxisRows y_rows(y, axis);
+  std::vector<T> row(z_rows.length());
+  const std::span<T> result = std::span(row).first(y_rows.length());
+  for (size_t i = 0; i < z_rows.count(); ++i) {
+    z_rows.Read(i, std::span(row));
+    std::get<activation::RowForm<T>>(function.along_axis).apply(row, result);
+    y_rows.Write(i, std::span<const T>(result));
+  }
+}
+
+template <typename T>
+void DifferentiateRows(const Function& function, ConstTensorView z, ConstTensorView diff_y,
+                       TensorView diff_z, int axis) {
+  const AxisRows z_rows(z, axis);
+  const AxisRows diff_y_rows(diff_y, axis);
+  const AxisRows diff_z_rows(diff_z, axis);
+  std::vector<T> z_row(z_rows.length());
+  std::vector<T> diff_y_row(diff_y_rows.length());
+  std::vector<T> diff_z_row(z_rows.length());
+  for (size_t i = 0; i < z_rows.count(); ++i) {
+    z_rows.Read(i, std::span(z_row));
+    diff_y_rows.Read(i, std::span(diff_y_row));
+    std::get<activation::RowForm<T>>(function.along_axis)
+        .differentiate(z_row, diff_y_row, diff_z_row);
+    diff_z_rows.Write(i, std::span<const T>(diff_z_row));
   }
 }
 
@@ -245,7 +188,7 @@ const ObjectSpec& Activation::spec() const { return state_->spec; }
 
 bool Activation::is_linear() const { return state_->spec.name == "linear"; }
 
-bool Activation::is_elementwise() const { return state_->function->elementwise_float != nullptr; }
+bool Activation::is_elementwise() const { return state_->function->is_elementwise; }
 
 bool Activation::HasDefaultArguments() const {
   const StatusOr<ObjectSpec> defaults =
@@ -284,25 +227,42 @@ template <typename T>
 void Activation::ApplyElementwise(std::span<T> values) const {
   assert(is_elementwise());
   if (is_linear()) return;
-  if constexpr (std::is_same_v<T, float>) {
-    state_->function->elementwise_float(state_->arguments, values);
-  } else {
-    state_->function->elementwise_double(state_->arguments, values);
-  }
+  const auto& form = std::get<activation::ElementwiseForm<T>>(state_->function->elementwise);
+  form.apply(state_->arguments, values);
 }
 template void Activation::ApplyElementwise(std::span<float> values) const;
 template void Activation::ApplyElementwise(std::span<double> values) const;
+
+template <typename T>
+void Activation::DifferentiateElementwise(std::span<const T> z, std::span<T> gradient) const {
+  assert(is_elementwise() && z.size() == gradient.size());
+  if (is_linear()) return;
+  const auto& form = std::get<activation::ElementwiseForm<T>>(state_->function->elementwise);
+  form.differentiate(state_->arguments, z, gradient);
+}
+template void Activation::DifferentiateElementwise(std::span<const float> z,
+                                                   std::span<float> gradient) const;
+template void Activation::DifferentiateElementwise(std::span<const double> z,
+                                                   std::span<double> gradient) const;
 
 void Activation::ApplyAlongAxis(ConstTensorView z, TensorView y) const {
   assert(!is_elementwise());
   if (z.shape.num_elements() == 0) return;
   const StatusOr<int> axis = AxisOf(z.shape.rank());
   assert(axis.ok());
-  if (z.dtype == DType::kFloat32) {
-    ApplyToRows(state_->function->row_float, z, y, *axis);
-  } else {
-    ApplyToRows(state_->function->row_double, z, y, *axis);
-  }
+  const auto apply = z.dtype == DType::kFloat32 ? &ApplyToRows<float> : &ApplyToRows<double>;
+  apply(*state_->function, z, y, *axis);
+}
+
+void Activation::DifferentiateAlongAxis(ConstTensorView z, ConstTensorView diff_y,
+                                        TensorView diff_z) const {
+  assert(!is_elementwise());
+  if (z.shape.num_elements() == 0) return;
+  const StatusOr<int> axis = AxisOf(z.shape.rank());
+  assert(axis.ok());
+  const auto differentiate =
+      z.dtype == DType::kFloat32 ? &DifferentiateRows<float> : &DifferentiateRows<double>;
+  differentiate(*state_->function, z, diff_y, diff_z, *axis);
 }
 
 }  // namespace tconv::server

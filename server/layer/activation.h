@@ -17,7 +17,8 @@ namespace tconv::server {
 //
 // Element-wise functions work on any run of elements; the others (softmax,
 // log_softmax, sparsemax, glu) need the whole tensor, for they run along an
-// axis. NaN gives NaN everywhere.
+// axis. NaN gives NaN everywhere, in derivatives too, except that linear has the
+// derivative 1 for any z. Infinities in derivatives are limits, where there are such.
 class Activation {
  public:
   // "linear".
@@ -63,9 +64,19 @@ class Activation {
   template <typename T>
   void ApplyElementwise(std::span<T> values) const;
 
+  // gradient *= f'(z), element by element. T is float or double.
+  // REQUIRES: is_elementwise(); equal sizes.
+  template <typename T>
+  void DifferentiateElementwise(std::span<const T> z, std::span<T> gradient) const;
+
   // y = f(z) along the axis. Both float32 or both float64. For all but glu, y
   // may be z. REQUIRES: !is_elementwise(), y.shape == *OutputShape(z.shape).
   void ApplyAlongAxis(ConstTensorView z, TensorView y) const;
+
+  // dL/dz from dL/dy, along the axis; diff_z may be z and, for all but glu, diff_y.
+  // All float32 or all float64.
+  // REQUIRES: !is_elementwise(); z and diff_z have one shape, diff_y that of f(z).
+  void DifferentiateAlongAxis(ConstTensorView z, ConstTensorView diff_y, TensorView diff_z) const;
 
   friend bool operator==(const Activation& a, const Activation& b) {
     return a.state_ == b.state_ || a.spec() == b.spec();

@@ -26,6 +26,8 @@ template <typename T>
 using Constant = std::type_identity_t<T>;
 
 constexpr double kHardSigmoidSlope = 1.0 / 6;
+constexpr double kSeluAlpha = 1.6732632423543772;
+constexpr double kSeluScale = 1.0507009873554805;
 
 // `value` on a flat piece of a function, where z does not enter the formula.
 template <typename T>
@@ -55,9 +57,7 @@ T Elu(T z, T alpha) {
 
 template <typename T>
 T Selu(T z) {
-  constexpr T kAlpha = static_cast<T>(1.6732632423543772);
-  constexpr T kScale = static_cast<T>(1.0507009873554805);
-  return kScale * Elu(z, kAlpha);
+  return static_cast<T>(kSeluScale) * Elu(z, static_cast<T>(kSeluAlpha));
 }
 
 template <typename T>
@@ -134,28 +134,49 @@ void LogSoftmax(std::span<const T> z, std::span<T> y) {
   for (size_t i = 0; i < z.size(); ++i) y[i] = z[i] - max - log_sum;
 }
 
-// Keras' function, which is not the published one: its threshold tau takes the
-// sum of the partial sums over the support where the definition has the last
-// partial sum alone.
+template <typename T>
+bool HasNaN(std::span<const T> values) {
+  return std::any_of(values.begin(), values.end(), [](T value) { return std::isnan(value); });
+}
+
+// Which elements of a row in descending order stay above zero in a sparsemax, and
+// its threshold tau.
+template <typename T>
+struct SparsemaxSupport {
+  std::vector<bool> contains;
+  int64_t size = 0;
+  T tau = 0;
+};
+
+// Keras' function, which is not the published one: tau takes the sum of the partial
+// sums over the support where the definition has the last partial sum alone.
+template <typename T>
+SparsemaxSupport<T> SupportOf(std::span<const T> descending) {
+  SparsemaxSupport<T> support;
+  double partial_sum = 0;
+  double sum = 0;
+  for (size_t m = 0; m < descending.size(); ++m) {
+    partial_sum += static_cast<double>(descending[m]);
+    const T rest = descending[m] - (static_cast<T>(partial_sum) - 1) / static_cast<T>(m + 1);
+    support.contains.push_back(rest > 0);
+    if (rest > 0) {
+      sum += partial_sum;
+      ++support.size;
+    }
+  }
+  support.tau = static_cast<T>((sum - 1) / static_cast<double>(support.size));
+  return support;
+}
+
 template <typename T>
 void Sparsemax(std::span<const T> z, std::span<T> y) {
-  if (std::any_of(z.begin(), z.end(), [](T value) { return std::isnan(value); })) {
+  if (HasNaN(z)) {
     std::fill(y.begin(), y.end(), std::numeric_limits<T>::quiet_NaN());
     return;
   }
   std::vector<T> sorted(z.begin(), z.end());
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  double partial_sum = 0;
-  double support_sum = 0;
-  int64_t support_size = 0;
-  for (size_t m = 0; m < sorted.size(); ++m) {
-    partial_sum += static_cast<double>(sorted[m]);
-    if (sorted[m] - (static_cast<T>(partial_sum) - 1) / static_cast<T>(m + 1) > 0) {
-      support_sum += partial_sum;
-      ++support_size;
-    }
-  }
-  const T tau = static_cast<T>((support_sum - 1) / static_cast<double>(support_size));
+  const T tau = SupportOf<T>(sorted).tau;
   for (size_t i = 0; i < z.size(); ++i) {
     const T rest = z[i] - tau;
     y[i] = rest < 0 ? T{0} : rest;
