@@ -36,10 +36,20 @@ StatusOr<AxisMask> ReducedAxes(const ObjectSpec& spec, int rank) {
   return mask;
 }
 
-// Calls visit(element, group) for every element of a tensor in row-major order,
-// where a group is the elements that differ in the reduced axes alone.
+// Elements that lie next to each other: all of one group, or each of the group after
+// that of its neighbour.
+struct Run {
+  size_t begin;
+  size_t size;
+  size_t group;  // of the first element
+  bool is_one_group;
+};
+
+// Calls visit(run) for every run of a tensor in row-major order, where a group is the
+// elements that differ in the reduced axes alone.
 template <typename Visit>
-void ForEachInGroups(const Shape& shape, const AxisMask& reduced, Visit visit) {
+void ForEachRun(const Shape& shape, const AxisMask& reduced, Visit visit) {
+  if (shape.num_elements() == 0) return;
   std::array<size_t, Shape::kMaxRank> group_stride{};
   size_t stride = 1;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
@@ -48,11 +58,19 @@ void ForEachInGroups(const Shape& shape, const AxisMask& reduced, Visit visit) {
     group_stride[i] = stride;
     stride *= static_cast<size_t>(shape[axis]);
   }
+  // The last axes that are reduced, or not, together.
+  const bool is_one_group = reduced[static_cast<size_t>(std::max(shape.rank() - 1, 0))];
+  int outer_axes = shape.rank();
+  size_t size = 1;
+  while (outer_axes > 0 && reduced[static_cast<size_t>(outer_axes - 1)] == is_one_group) {
+    size *= static_cast<size_t>(shape[--outer_axes]);
+  }
   std::array<int64_t, Shape::kMaxRank> index{};
   size_t group = 0;
-  for (size_t element = 0; element < static_cast<size_t>(shape.num_elements()); ++element) {
-    visit(element, group);
-    for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+  const auto count = static_cast<size_t>(shape.num_elements());
+  for (size_t begin = 0; begin < count; begin += size) {
+    visit(Run{begin, size, group, is_one_group});
+    for (int axis = outer_axes - 1; axis >= 0; --axis) {
       const auto i = static_cast<size_t>(axis);
       group += group_stride[i];
       if (++index[i] < shape[axis]) break;
@@ -70,20 +88,47 @@ size_t NumGroups(const Shape& shape, const AxisMask& reduced) {
   return groups;
 }
 
+// sums += the squares of the elements of each group.
+template <typename T>
+void AddSquares(std::span<const T> values, bool is_one_group, std::span<T> sums) {
+  if (is_one_group) {
+    T sum = sums[0];
+    for (const T value : values) sum += value * value;
+    sums[0] = sum;
+  } else {
+    for (size_t i = 0; i < values.size(); ++i) sums[i] += values[i] * values[i];
+  }
+}
+
+template <typename T>
+void Multiply(std::span<T> values, bool is_one_group, std::span<const T> factors) {
+  if (is_one_group) {
+    const T factor = factors[0];
+    for (T& value : values) value *= factor;
+  } else {
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= factors[i];
+  }
+}
+
 // weight *= target(norm) / (epsilon + norm), for the norm of each group.
 template <typename T, typename Target>
 void RescaleIn(TensorView weight, const AxisMask& reduced, Target target) {
   const std::span<T> values = weight.values<T>();
   std::vector<T> factors(NumGroups(weight.shape, reduced));
-  ForEachInGroups(weight.shape, reduced, [&](size_t element, size_t group) {
-    factors[group] += values[element] * values[element];
+  const auto elements_of = [&](const Run& run) { return values.subspan(run.begin, run.size); };
+  const auto factors_of = [&](const Run& run) {
+    return std::span(factors).subspan(run.group, run.is_one_group ? 1 : run.size);
+  };
+  ForEachRun(weight.shape, reduced, [&](const Run& run) {
+    AddSquares<T>(elements_of(run), run.is_one_group, factors_of(run));
   });
   for (T& factor : factors) {
     const T norm = std::sqrt(factor);
     factor = static_cast<T>(target(static_cast<double>(norm))) / (static_cast<T>(kEpsilon) + norm);
   }
-  ForEachInGroups(weight.shape, reduced,
-                  [&](size_t element, size_t group) { values[element] *= factors[group]; });
+  ForEachRun(weight.shape, reduced, [&](const Run& run) {
+    Multiply<T>(elements_of(run), run.is_one_group, factors_of(run));
+  });
 }
 
 template <typename Target>

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,8 @@ namespace tconv::server {
 
 // What an optimizer remembers of each weight.
 enum class OptimizerSlot : uint8_t { kMomentum, kVelocity, kVelocityHat, kAverageGradient };
+
+std::string_view NameOf(OptimizerSlot slot);  // "momentum", "velocity_hat", ...
 
 using OptimizerSlots = std::map<OptimizerSlot, WeightTensors>;
 

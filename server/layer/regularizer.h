@@ -39,6 +39,11 @@ class Regularizer {
   double Penalty(ConstTensorView weight) const;
   double Penalty(const PenaltySums& sums) const;
 
+  // gradient += scale * dPenalty/dw, that is l1 * sign(w) + 2 * l2 * w, where sign(0)
+  // is 0. Any types; computed in float64 for a float64 gradient, else in float32, and
+  // rounded once. REQUIRES: one shape; no overlap.
+  void AddGradient(ConstTensorView weight, double scale, TensorView gradient) const;
+
   friend bool operator==(const Regularizer& a, const Regularizer& b) { return a.spec_ == b.spec_; }
 
  private:

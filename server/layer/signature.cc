@@ -76,6 +76,9 @@ const ArgumentCheck kPositive = {
     "a number > 0", [](const ArgumentValue& v) { return IsNumber(v) && *Number(v) > 0; }};
 const ArgumentCheck kNonZero = {
     "a number other than 0", [](const ArgumentValue& v) { return IsNumber(v) && *Number(v) != 0; }};
+const ArgumentCheck kFraction = {"a number from 0 to 1", [](const ArgumentValue& v) {
+                                   return IsNonNegative(v) && *Number(v) <= 1;
+                                 }};
 const ArgumentCheck kInteger = {"an integer", IsInteger};
 const ArgumentCheck kBoolean = {
     "a boolean", [](const ArgumentValue& v) { return std::holds_alternative<bool>(v); }};

@@ -26,6 +26,7 @@ extern const ArgumentCheck kNumber;
 extern const ArgumentCheck kNonNegative;
 extern const ArgumentCheck kPositive;
 extern const ArgumentCheck kNonZero;
+extern const ArgumentCheck kFraction;  // from 0 to 1
 extern const ArgumentCheck kInteger;
 extern const ArgumentCheck kBoolean;
 extern const ArgumentCheck kNumberOrNull;
