@@ -29,6 +29,15 @@ constexpr int kKernelDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
 constexpr int kBiasDataPath[] = {v1::GetWeightsResponse::kWeightsFieldNumber,
                                  v1::Weights::kBiasFieldNumber, v1::Tensor::kDataFieldNumber};
 
+// The field `weights` of a request, which has this number.
+StatusOr<ReceivedWeights> ReceiveWeights(const v1::Weights& weights, int number,
+                                         codec::ReceivedPayloads& payloads) {
+  const int path[] = {number};
+  StatusOr<ReceivedWeights> received = ReceivedWeights::Make(weights, path, payloads);
+  if (!received.ok()) return InField("weights", received.status());
+  return received;
+}
+
 }  // namespace
 
 TransposedConvServiceImpl::TransposedConvServiceImpl(LayerHost& host, const SharedMemory& memory,
@@ -68,8 +77,8 @@ StatusOr<v1::CreateResponse> TransposedConvServiceImpl::DoCreate(const v1::Creat
   std::optional<ReceivedWeights> weights;
   if (request.has_weights()) {
     TCONV_ASSIGN_OR_RETURN(
-        weights, ReceivedWeights::Make(request.weights(), v1::CreateRequest::kWeightsFieldNumber,
-                                       parts.payloads));
+        weights,
+        ReceiveWeights(request.weights(), v1::CreateRequest::kWeightsFieldNumber, parts.payloads));
   }
   TCONV_ASSIGN_OR_RETURN(LayerDraft draft, LayerDraftFromProto(request));
   if (draft.chosen_name().empty()) {
@@ -97,8 +106,8 @@ StatusOr<v1::SetWeightsResponse> TransposedConvServiceImpl::DoSetWeights(
     const v1::SetWeightsRequest& request, const Parts& parts) {
   TCONV_ASSIGN_OR_RETURN(
       ReceivedWeights weights,
-      ReceivedWeights::Make(request.weights(), v1::SetWeightsRequest::kWeightsFieldNumber,
-                            parts.payloads));
+      ReceiveWeights(request.weights(), v1::SetWeightsRequest::kWeightsFieldNumber,
+                     parts.payloads));
   const auto if_version =
       request.has_if_version() ? std::optional(request.if_version()) : std::nullopt;
   TCONV_ASSIGN_OR_RETURN(const int64_t version,

@@ -1,62 +1,19 @@
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "server/layer/object_spec.h"
 #include "server/wire/keras_json.h"
+#include "server/wire/keras_object_writer.h"
 
 namespace tconv::server {
 namespace {
 
-// Keys stay in the order in which Keras writes them.
-using Json = nlohmann::ordered_json;
-
-Json Serialized(std::string_view module, std::string_view class_name, Json config) {
-  Json json;
-  json["module"] = module;
-  json["class_name"] = class_name;
-  json["config"] = std::move(config);
-  json["registered_name"] = nullptr;
-  return json;
-}
-
-// Keras takes floats where it expects numbers, but only integers as axes and
-// seeds.
-bool IsInteger(std::string_view argument) {
-  return argument == "axis" || argument == "seed" || argument == "input_axes" ||
-         argument == "output_axes";
-}
-
-Json ToJson(std::string_view name, const ArgumentValue& value) {
-  struct Printer {
-    bool is_integer;
-    Json operator()(std::monostate) const { return nullptr; }
-    Json operator()(bool boolean) const { return boolean; }
-    Json operator()(double number) const {
-      return is_integer ? Json(static_cast<int64_t>(number)) : Json(number);
-    }
-    Json operator()(const std::string& text) const { return text; }
-    Json operator()(const std::vector<double>& numbers) const {
-      Json list = Json::array();
-      for (const double number : numbers) list.push_back((*this)(number));
-      return list;
-    }
-  };
-  return std::visit(Printer{IsInteger(name)}, value);
-}
-
-Json ToJson(std::string_view module, const ObjectSpec& spec) {
-  Json config = Json::object();
-  for (const auto& [name, value] : spec.arguments) config[name] = ToJson(name, value);
-  return Serialized(module, spec.name, std::move(config));
-}
+using Json = OrderedJson;
 
 template <typename T>
 Json ToJson(std::string_view module, const std::optional<T>& object) {
-  return object.has_value() ? ToJson(module, object->spec()) : Json(nullptr);
+  return object.has_value() ? ObjectToJson(module, object->spec()) : Json(nullptr);
 }
 
 Json ToJson(const DTypePolicy& policy) {
@@ -90,7 +47,7 @@ std::optional<Json> ActivationToJson(const LayerConfig& config) {
     const ObjectSpec layer_spec{std::string(layer.class_name), spec.arguments};
     if (!Activation::Make(layer_spec).ok()) return std::nullopt;
     Json arguments = {{"name", layer.name}, {"trainable", true}, {"dtype", ToJson(config.dtype)}};
-    for (const auto& [name, value] : spec.arguments) arguments[name] = ToJson(name, value);
+    for (const auto& [name, value] : spec.arguments) arguments[name] = ArgumentToJson(name, value);
     return Serialized("keras.layers", layer.class_name, std::move(arguments));
   }
   return std::nullopt;
@@ -123,8 +80,8 @@ std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_cha
   json["dilation_rate"] = config.dilation_rate;
   json["activation"] = *std::move(activation);
   json["use_bias"] = config.use_bias;
-  json["kernel_initializer"] = ToJson("keras.initializers", config.kernel_initializer.spec());
-  json["bias_initializer"] = ToJson("keras.initializers", config.bias_initializer.spec());
+  json["kernel_initializer"] = ObjectToJson("keras.initializers", config.kernel_initializer.spec());
+  json["bias_initializer"] = ObjectToJson("keras.initializers", config.bias_initializer.spec());
   json["kernel_regularizer"] = ToJson("keras.regularizers", config.kernel_regularizer);
   json["bias_regularizer"] = ToJson("keras.regularizers", config.bias_regularizer);
   json["activity_regularizer"] = ToJson("keras.regularizers", config.activity_regularizer);
@@ -133,9 +90,7 @@ std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_cha
 
   Json layer = Serialized("keras.layers", ClassName(config.spatial_rank), std::move(json));
   if (in_channels > 0) layer["build_config"] = BuildConfig(config, in_channels);
-  constexpr int kCompact = -1;
-  constexpr bool kAsciiOnly = true;
-  return layer.dump(kCompact, ' ', kAsciiOnly, Json::error_handler_t::replace);
+  return ToText(layer);
 }
 
 }  // namespace tconv::server

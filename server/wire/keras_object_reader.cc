@@ -171,6 +171,15 @@ Status ReadConstraint(const JsonField& field, v1::KerasObject* out) {
   return ReadObject(field, out);
 }
 
+Status ReadOptimizer(const JsonField& field, v1::KerasObject* out) {
+  const Json* config = field.is_object() ? FindMember(*field.json, "config") : nullptr;
+  const Json* rate = config == nullptr ? nullptr : FindMember(*config, "learning_rate");
+  if (rate != nullptr && rate->is_object()) {
+    return Expected({"config.learning_rate", rate}, "a number: schedules are not supported");
+  }
+  return ReadObject(field, out);
+}
+
 StatusOr<std::string> ReadDTypePolicy(const JsonField& field) {
   if (!field.is_object()) return ReadText(field);
   TCONV_ASSIGN_OR_RETURN(const ClassAndConfig policy, ReadClassAndConfig(field));

@@ -1,4 +1,4 @@
-// Reading the objects inside the JSON of a Keras layer. Used by the sources of
+// Reading the objects inside the JSON of Keras. Used by the sources of
 // this room alone.
 #pragma once
 
@@ -22,6 +22,8 @@ Status ReadActivation(const JsonField& field, v1::KerasObject* out);
 Status ReadInitializer(const JsonField& field, v1::KerasObject* out);
 Status ReadRegularizer(const JsonField& field, v1::KerasObject* out);
 Status ReadConstraint(const JsonField& field, v1::KerasObject* out);
+// A learning rate has to be a number; a schedule is an object.
+Status ReadOptimizer(const JsonField& field, v1::KerasObject* out);
 
 // The name of a dtype policy.
 StatusOr<std::string> ReadDTypePolicy(const JsonField& field);

@@ -60,6 +60,11 @@ StatusOr<TensorType> TypeFromProto(const v1::TensorHeader& header) { return Type
 void ToProto(ConstTensorView tensor, v1::Tensor* out) { ToHeader(tensor, out); }
 void ToProto(ConstTensorView tensor, v1::TensorHeader* out) { ToHeader(tensor, out); }
 
+void ToProto(const WeightTensors& tensors, v1::Weights* out) {
+  ToProto(tensors.kernel.view(), out->mutable_kernel());
+  if (tensors.bias.has_value()) ToProto(tensors.bias->view(), out->mutable_bias());
+}
+
 codec::Payload PayloadOf(ConstTensorView tensor, std::shared_ptr<const void> owner) {
   return {std::move(owner), tensor.data, static_cast<size_t>(tensor.size_bytes())};
 }
@@ -78,17 +83,20 @@ StatusOr<ReceivedTensor> ReceivedTensor::Make(const v1::Tensor& tensor, codec::F
   return ReceivedTensor(std::move(type), std::move(data_path), payloads);
 }
 
-StatusOr<ReceivedWeights> ReceivedWeights::Make(const v1::Weights& weights, int number,
+StatusOr<ReceivedWeights> ReceivedWeights::Make(const v1::Weights& weights, codec::FieldPath path,
                                                 codec::ReceivedPayloads& payloads) {
-  if (!weights.has_kernel()) return InvalidField("weights.kernel", "expected a tensor, got none");
-  const int kernel_path[] = {number, v1::Weights::kKernelFieldNumber};
-  auto kernel = ReceivedTensor::Make(weights.kernel(), kernel_path, payloads);
-  if (!kernel.ok()) return InField("weights.kernel", kernel.status());
+  const auto make = [&](const v1::Tensor& tensor, int number) {
+    std::vector<int> tensor_path(path.begin(), path.end());
+    tensor_path.push_back(number);
+    return ReceivedTensor::Make(tensor, tensor_path, payloads);
+  };
+  if (!weights.has_kernel()) return InvalidField("kernel", "expected a tensor, got none");
+  auto kernel = make(weights.kernel(), v1::Weights::kKernelFieldNumber);
+  if (!kernel.ok()) return InField("kernel", kernel.status());
   if (!weights.has_bias()) return ReceivedWeights(*std::move(kernel), std::nullopt);
 
-  const int bias_path[] = {number, v1::Weights::kBiasFieldNumber};
-  auto bias = ReceivedTensor::Make(weights.bias(), bias_path, payloads);
-  if (!bias.ok()) return InField("weights.bias", bias.status());
+  auto bias = make(weights.bias(), v1::Weights::kBiasFieldNumber);
+  if (!bias.ok()) return InField("bias", bias.status());
   return ReceivedWeights(*std::move(kernel), *std::move(bias));
 }
 

@@ -31,6 +31,7 @@ StatusOr<TensorType> TypeFromProto(const v1::TensorHeader& header);
 // Everything but the elements.
 void ToProto(ConstTensorView tensor, v1::Tensor* out);
 void ToProto(ConstTensorView tensor, v1::TensorHeader* out);
+void ToProto(const WeightTensors& tensors, v1::Weights* out);
 
 // The elements of `tensor`, kept alive by `owner`, for codec::Encode().
 codec::Payload PayloadOf(ConstTensorView tensor, std::shared_ptr<const void> owner);
@@ -60,8 +61,9 @@ class ReceivedTensor final : public TensorSource {
 // Weights that lie in a received message.
 class ReceivedWeights {
  public:
-  // The field `number` of the message. INVALID_ARGUMENT about `weights`.
-  static StatusOr<ReceivedWeights> Make(const v1::Weights& weights, int number,
+  // The field at `path`, as for ReceivedTensor. INVALID_ARGUMENT about `kernel` or
+  // `bias`.
+  static StatusOr<ReceivedWeights> Make(const v1::Weights& weights, codec::FieldPath path,
                                         codec::ReceivedPayloads& payloads);
 
   // Valid while this lives and does not move.

@@ -87,21 +87,24 @@ TEST(TensorCodecTest, GivesEveryTypeBackBitForBit) {
   }
 }
 
+// Where the weights are in their message.
+constexpr int kPath[] = {2};
+
 TEST(TensorCodecTest, WeightsWithoutAKernelAreRefused) {
   codec::ReceivedPayloads payloads;
   v1::Weights weights;
   weights.mutable_bias();
-  EXPECT_THAT(ReceivedWeights::Make(weights, 2, payloads).status(),
-              StatusIs(StatusCode::kInvalidArgument, HasSubstr("weights.kernel: ")));
+  EXPECT_THAT(ReceivedWeights::Make(weights, kPath, payloads).status(),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("kernel: ")));
 }
 
 TEST(TensorCodecTest, WeightsHaveABiasOnlyWhenOneCame) {
   codec::ReceivedPayloads payloads;
   v1::Weights weights;
   *weights.mutable_kernel() = Message(v1::DATA_TYPE_FLOAT32, {0}, "");
-  EXPECT_EQ(ReceivedWeights::Make(weights, 2, payloads)->source().bias, nullptr);
+  EXPECT_EQ(ReceivedWeights::Make(weights, kPath, payloads)->source().bias, nullptr);
   *weights.mutable_bias() = Message(v1::DATA_TYPE_FLOAT32, {0}, "");
-  EXPECT_NE(ReceivedWeights::Make(weights, 2, payloads)->source().bias, nullptr);
+  EXPECT_NE(ReceivedWeights::Make(weights, kPath, payloads)->source().bias, nullptr);
 }
 
 }  // namespace
