@@ -1,8 +1,28 @@
 #include <tconv/client.h>
 
+#include <random>
 #include <utility>
 
 namespace tconv {
+namespace {
+
+// 128 random bits: no two steps ever share a name.
+std::string RandomStepId() {
+  constexpr char kHexDigits[] = "0123456789abcdef";
+  std::random_device random;
+  std::string id;
+  for (int i = 0; i < 32; ++i) id.push_back(kHexDigits[random() % 16]);
+  return id;
+}
+
+// The same options, with a name for the step.
+template <typename Options>
+Options Named(Options options) {
+  if (options.step_id.empty()) options.step_id = RandomStepId();
+  return options;
+}
+
+}  // namespace
 
 absl::StatusOr<v1::Layer> Client::Create(NewLayer layer, const CallOptions& options) const {
   return connection_->Create(layer, options);
@@ -100,6 +120,44 @@ absl::Status Client::Delete(const std::string& name, const CallOptions& options)
   v1::DeleteRequest request;
   request.set_name(name);
   return connection_->Delete(request, options).status();
+}
+
+absl::StatusOr<BackwardResult> Client::Backward(const std::string& name, const Tensor& input,
+                                                const Tensor& upstream,
+                                                const BackwardOptions& options) const {
+  return connection_->Backward(name, input, upstream, options);
+}
+
+absl::StatusOr<StepResult> Client::ApplyGradients(const std::string& name, const Weights& gradients,
+                                                  const StepOptions& options) const {
+  return connection_->ApplyGradients(name, gradients, Named(options));
+}
+
+absl::StatusOr<TrainStepResult> Client::TrainStep(const std::string& name, const Tensor& input,
+                                                  const TrainSignal& signal,
+                                                  const TrainStepOptions& options) const {
+  return connection_->TrainStep(name, input, signal, Named(options));
+}
+
+absl::StatusOr<v1::Layer> Client::SetTrainable(const std::string& name, bool trainable,
+                                               const CallOptions& options) const {
+  v1::SetTrainableRequest request;
+  request.set_name(name);
+  request.set_trainable(trainable);
+  auto response = connection_->SetTrainable(request, options);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_layer());
+}
+
+absl::StatusOr<v1::Layer> Client::SetOptimizer(const std::string& name,
+                                               const NewOptimizer& optimizer,
+                                               const CallOptions& options) const {
+  return connection_->SetOptimizer(name, optimizer, options);
+}
+
+absl::StatusOr<OptimizerStatus> Client::GetOptimizer(const std::string& name,
+                                                     const CallOptions& options) const {
+  return connection_->GetOptimizer(name, options);
 }
 
 absl::StatusOr<std::string> Client::GetLogLevel(const CallOptions& options) const {

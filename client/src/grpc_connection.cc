@@ -13,6 +13,8 @@
 #include "client/src/bearer.h"
 #include "client/src/completion.h"
 #include "client/src/forward_stream.h"
+#include "client/src/tensor_fields.h"
+#include "client/src/training_wire.h"
 #include "client/src/unary_call.h"
 #include "client/src/weights_stream.h"
 #include "client/src/wire.h"
@@ -37,6 +39,14 @@ constexpr char kBalancing[] =
 std::string MethodPath(const char* method) {
   return absl::StrCat("/tconv.v1.TransposedConvService/", method);
 }
+std::string TrainingPath(const char* method) {
+  return absl::StrCat("/tconv.v1.TrainingService/", method);
+}
+
+// A step that the server knows by its name is made once, however often it comes.
+Repeatable RepeatableStep(const std::string& step_id) {
+  return step_id.empty() ? Repeatable::kIfItNeverLeft : Repeatable::kAlways;
+}
 
 // What start(queue, done) hands to `done`, awaited on this thread alone: no other
 // one has to be woken up.
@@ -48,6 +58,15 @@ absl::StatusOr<Result> Await(QueuePool& queues, Start start) {
   while (!result) Completion::HandleNext(*queue);
   queues.Return(std::move(queue));
   return *std::move(result);
+}
+
+// An answer without tensors.
+template <typename Response>
+absl::StatusOr<Response> DecodeMessage(UnaryAnswer answer, MemoryPool&) {
+  Response response;
+  const auto received = ParseAnswer(&answer.message, &response);
+  if (!received.ok()) return received.status();
+  return response;
 }
 
 bool IsStreamed(Transfer transfer, size_t bytes) {
@@ -169,6 +188,44 @@ class GrpcConnection final : public Connection {
         codec::Encode(request));
   }
 
+  absl::StatusOr<BackwardResult> Backward(const std::string& name, const Tensor& input,
+                                          const Tensor& upstream,
+                                          const BackwardOptions& options) override {
+    return CallAnd(Terms(TrainingPath("Backward"), name, Repeatable::kAlways, options.call),
+                   EncodeBackward(name, input, upstream, options), DecodeBackward);
+  }
+  absl::StatusOr<StepResult> ApplyGradients(const std::string& name, const Weights& gradients,
+                                            const StepOptions& options) override {
+    return CallAnd(
+        Terms(TrainingPath("ApplyGradients"), name, RepeatableStep(options.step_id), options.call),
+        EncodeApplyGradients(name, gradients, options), DecodeApplyGradients);
+  }
+  absl::StatusOr<TrainStepResult> TrainStep(const std::string& name, const Tensor& input,
+                                            const TrainSignal& signal,
+                                            const TrainStepOptions& options) override {
+    return CallAnd(
+        Terms(TrainingPath("TrainStep"), name, RepeatableStep(options.step_id), options.call),
+        EncodeTrainStep(name, input, signal, options), DecodeTrainStep);
+  }
+  absl::StatusOr<v1::SetTrainableResponse> SetTrainable(const v1::SetTrainableRequest& request,
+                                                        const CallOptions& options) override {
+    return CallWith<v1::SetTrainableResponse>(
+        Terms(TrainingPath("SetTrainable"), request.name(), Repeatable::kAlways, options),
+        codec::Encode(request));
+  }
+  absl::StatusOr<v1::Layer> SetOptimizer(const std::string& name, const NewOptimizer& optimizer,
+                                         const CallOptions& options) override {
+    return CallAnd(Terms(TrainingPath("SetOptimizer"), name, Repeatable::kIfItNeverLeft, options),
+                   EncodeSetOptimizer(name, optimizer), DecodeSetOptimizer);
+  }
+  absl::StatusOr<OptimizerStatus> GetOptimizer(const std::string& name,
+                                               const CallOptions& options) override {
+    v1::GetOptimizerRequest request;
+    request.set_name(name);
+    return CallAnd(Terms(TrainingPath("GetOptimizer"), name, Repeatable::kAlways, options),
+                   codec::Encode(request), DecodeGetOptimizer);
+  }
+
   absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,
                                                       const CallOptions& options) override {
     return CallWith<v1::GetLogLevelResponse>(
@@ -207,19 +264,23 @@ class GrpcConnection final : public Connection {
     return terms;
   }
 
-  // A call of messages without tensors in the answer.
-  template <typename Response>
-  absl::StatusOr<Response> CallWith(CallTerms terms, absl::StatusOr<grpc::ByteBuffer> request) {
+  // A call with the answer that decode(UnaryAnswer, MemoryPool&) makes of what came.
+  template <typename Result>
+  absl::StatusOr<Result> CallAnd(CallTerms terms, absl::StatusOr<grpc::ByteBuffer> request,
+                                 absl::StatusOr<Result> (*decode)(UnaryAnswer, MemoryPool&)) {
     if (!request.ok()) return request.status();
     auto answer =
         Await<UnaryAnswer>(*endpoint_->queues, [&](grpc::CompletionQueue& queue, auto done) {
           StartUnaryCall(endpoint_, std::move(terms), *std::move(request), queue, std::move(done));
         });
     if (!answer.ok()) return answer.status();
-    Response response;
-    const auto received = ParseAnswer(&answer->message, &response);
-    if (!received.ok()) return received.status();
-    return response;
+    return decode(*std::move(answer), *endpoint_->memory);
+  }
+
+  // A call of messages without tensors in the answer.
+  template <typename Response>
+  absl::StatusOr<Response> CallWith(CallTerms terms, absl::StatusOr<grpc::ByteBuffer> request) {
+    return CallAnd<Response>(std::move(terms), std::move(request), DecodeMessage<Response>);
   }
 
   void StartForward(const std::string& name, const Tensor& input, const ForwardOptions& options,

@@ -8,6 +8,7 @@
 
 #include "client/src/element_messages.h"
 #include "client/src/stream_call.h"
+#include "client/src/tensor_fields.h"
 #include "client/src/wire.h"
 
 namespace tconv {

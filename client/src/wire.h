@@ -3,7 +3,6 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <google/protobuf/message.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <tconv/calls.h>
 #include <tconv/tensor.h>
@@ -14,7 +13,6 @@
 
 #include "client/src/memory_pool.h"
 #include "client/src/unary_call.h"
-#include "proto/codec/payload_codec.h"
 
 namespace tconv {
 
@@ -25,10 +23,6 @@ absl::StatusOr<grpc::ByteBuffer> EncodeSetWeights(const std::string& name,
                                                   const NewWeights& weights);
 absl::StatusOr<grpc::ByteBuffer> EncodeForward(const std::string& name, const Tensor& input,
                                                const ForwardOptions& options);
-
-// Parses an answer, which is empty afterwards. INTERNAL: it is not one.
-absl::StatusOr<codec::ReceivedPayloads> ParseAnswer(grpc::ByteBuffer* answer,
-                                                    google::protobuf::Message* message);
 
 // Copies the elements once, into `memory`. INTERNAL: not an answer, or its
 // tensor does not fit its shape.

@@ -7,6 +7,7 @@
 #include <tconv/connection.h>
 #include <tconv/options.h>
 #include <tconv/tensor.h>
+#include <tconv/training.h>
 #include <tconv/v1/layer.pb.h>
 #include <tconv/v1/transposed_conv.pb.h>
 
@@ -25,11 +26,12 @@ namespace tconv {
 class SharedTensor;
 struct SharedForwardResult;
 
-// Layers by name. Every function is one call of tconv.v1.TransposedConvService;
-// the .proto documents its errors, and Connection those of every call. All of
-// them return when the answer is there, except ForwardAsync. Tensors are sent
-// from where they are and arrive where they stay; large ones travel as streams
-// by themselves. RetryPolicy tells which calls are repeated.
+// Layers by name. Every function is one call of tconv.v1.TransposedConvService, or
+// of tconv.v1.TrainingService where it is about training; their .proto documents its
+// errors, and Connection those of every call. All of them return when the answer is
+// there, except ForwardAsync. Tensors are sent from where they are and arrive where
+// they stay. Large ones travel as streams by themselves, except in training, where
+// a message has at most 2 GiB. RetryPolicy tells which calls are repeated.
 // Thread-safe; a copy shares the connection.
 class Client {
  public:
@@ -119,6 +121,39 @@ class Client {
 
   // Deletes a layer and its weights. Forward calls that are running finish.
   absl::Status Delete(const std::string& name, const CallOptions& options = {}) const;
+
+  // The gradients of sum(upstream * output), where output is what Forward answers to
+  // `input`. Stateless: the input comes along, and nothing changes.
+  // FAILED_PRECONDITION: the layer has no weights.
+  absl::StatusOr<BackwardResult> Backward(const std::string& name, const Tensor& input,
+                                          const Tensor& upstream,
+                                          const BackwardOptions& options = {}) const;
+
+  // One step of the layer's optimizer with dL/dkernel and dL/dbias, in the shapes of
+  // the weights. FAILED_PRECONDITION: no weights, no optimizer, or frozen.
+  // ABORTED: the weights are not at `if_version`.
+  absl::StatusOr<StepResult> ApplyGradients(const std::string& name, const Weights& gradients,
+                                            const StepOptions& options = {}) const;
+
+  // Forward, the loss of `signal`, Backward with the regularizers' losses, and one step
+  // of the optimizer: no tensor travels twice. Errors as of ApplyGradients.
+  absl::StatusOr<TrainStepResult> TrainStep(const std::string& name, const Tensor& input,
+                                            const TrainSignal& signal,
+                                            const TrainStepOptions& options = {}) const;
+
+  // Freezes a layer, which then refuses steps, or thaws it.
+  absl::StatusOr<v1::Layer> SetTrainable(const std::string& name, bool trainable,
+                                         const CallOptions& options = {}) const;
+
+  // Gives a layer an optimizer in place of the one that it has. Its state begins anew
+  // unless `optimizer` brings one; slots need a layer that is built.
+  absl::StatusOr<v1::Layer> SetOptimizer(const std::string& name, const NewOptimizer& optimizer,
+                                         const CallOptions& options = {}) const;
+
+  // The optimizer with its state, which moves to another layer by SetOptimizer.
+  // FAILED_PRECONDITION: the layer has none.
+  absl::StatusOr<OptimizerStatus> GetOptimizer(const std::string& name,
+                                               const CallOptions& options = {}) const;
 
   // From which level on the server writes its log: "trace", "debug", "info",
   // "warning", "error", "critical" or "off".

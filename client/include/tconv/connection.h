@@ -6,7 +6,9 @@
 #include <grpcpp/channel.h>
 #include <tconv/calls.h>
 #include <tconv/options.h>
+#include <tconv/training.h>
 #include <tconv/v1/admin.pb.h>
+#include <tconv/v1/training.pb.h>
 #include <tconv/v1/transposed_conv.pb.h>
 
 #include <functional>
@@ -17,7 +19,7 @@
 namespace tconv {
 
 // One way to reach a server, in the terms of the protocol. The errors are those
-// documented in tconv/v1/transposed_conv.proto and, from any connection:
+// documented in the .proto files of tconv/v1 and, from any connection:
 //   UNAVAILABLE         the server cannot be reached, or is shutting down; also when
 //                       it, or a proxy, cancels a call that nobody here has cancelled
 //   DEADLINE_EXCEEDED   the timeout is over
@@ -63,6 +65,24 @@ class Connection {
                                                 const CallOptions& options) = 0;
   virtual absl::StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request,
                                                     const CallOptions& options) = 0;
+
+  // Of tconv.v1.TrainingService. Steps with an empty step_id are not repeated.
+  virtual absl::StatusOr<BackwardResult> Backward(const std::string& name, const Tensor& input,
+                                                  const Tensor& upstream,
+                                                  const BackwardOptions& options) = 0;
+  virtual absl::StatusOr<StepResult> ApplyGradients(const std::string& name,
+                                                    const Weights& gradients,
+                                                    const StepOptions& options) = 0;
+  virtual absl::StatusOr<TrainStepResult> TrainStep(const std::string& name, const Tensor& input,
+                                                    const TrainSignal& signal,
+                                                    const TrainStepOptions& options) = 0;
+  virtual absl::StatusOr<v1::SetTrainableResponse> SetTrainable(
+      const v1::SetTrainableRequest& request, const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::Layer> SetOptimizer(const std::string& name,
+                                                 const NewOptimizer& optimizer,
+                                                 const CallOptions& options) = 0;
+  virtual absl::StatusOr<OptimizerStatus> GetOptimizer(const std::string& name,
+                                                       const CallOptions& options) = 0;
 
   // Of tconv.v1.AdminService.
   virtual absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,

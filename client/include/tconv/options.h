@@ -16,11 +16,12 @@ namespace tconv {
 // RESOURCE_EXHAUSTED when the server says after which time another try is worth
 // it (google.rpc.RetryInfo). Other errors are never retried.
 //
-// By themselves are repeated: the calls that only read (Forward, GetWeights,
-// Get, List, ComputeOutputShape, CheckHealth), and SetWeights with `if_version`,
-// which cannot act twice; if its first answer got lost, the second one is
-// ABORTED. The others (Create, Build, Delete, SetWeights without a version) are
-// repeated only when they have certainly not left this process, because no
+// By themselves are repeated: the calls that only read (Forward, Backward, GetWeights,
+// Get, List, ComputeOutputShape, GetOptimizer, CheckHealth), and those that cannot act
+// twice: SetTrainable; ApplyGradients and TrainStep, by the name of the step; and
+// SetWeights with `if_version`: if its first answer got lost, the second one is
+// ABORTED. The others (Create, Build, Delete, SetOptimizer, SetWeights without a
+// version) are repeated only when they have certainly not left this process, because no
 // connection could be made. ForwardStream, whose input cannot be taken back, is
 // never repeated.
 //

@@ -31,6 +31,20 @@ class MockConnection : public Connection {
               (override));
   MOCK_METHOD(absl::StatusOr<v1::DeleteResponse>, Delete,
               (const v1::DeleteRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<BackwardResult>, Backward,
+              (const std::string&, const Tensor&, const Tensor&, const BackwardOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<StepResult>, ApplyGradients,
+              (const std::string&, const Weights&, const StepOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<TrainStepResult>, TrainStep,
+              (const std::string&, const Tensor&, const TrainSignal&, const TrainStepOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<v1::SetTrainableResponse>, SetTrainable,
+              (const v1::SetTrainableRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::Layer>, SetOptimizer,
+              (const std::string&, const NewOptimizer&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<OptimizerStatus>, GetOptimizer,
+              (const std::string&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::GetLogLevelResponse>, GetLogLevel,
               (const v1::GetLogLevelRequest&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::SetLogLevelResponse>, SetLogLevel,
