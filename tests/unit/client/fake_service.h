@@ -19,6 +19,8 @@
 #include <string>
 #include <utility>
 
+#include "tests/unit/client/fake_training_service.h"
+
 namespace tconv::testing {
 
 inline uint64_t Xxh3(const std::string& bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
@@ -182,7 +184,7 @@ class FakeService final : public ServiceBase {
   std::function<void()> before_reading_;
 };
 
-// Runs a FakeService on a free port of loopback.
+// Runs the services on a free port of loopback.
 class FakeServer {
  public:
   FakeServer() {
@@ -190,13 +192,14 @@ class FakeServer {
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&service).SetMaxReceiveMessageSize(-1);
+    builder.RegisterService(&service).RegisterService(&training).SetMaxReceiveMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10);
     server = builder.BuildAndStart();
     target = "127.0.0.1:" + std::to_string(port);
   }
 
   FakeService service;
+  FakeTrainingService training;
   std::unique_ptr<grpc::Server> server;
   std::string target;
 };
