@@ -12,11 +12,10 @@
 #include "client/cli/statistics.h"
 #include "client/cli/status_macros.h"
 #include "client/cli/table.h"
+#include "client/cli/value_text.h"
 
 namespace tconv::cli {
 namespace {
-
-using Rows = std::vector<std::vector<std::string>>;
 
 constexpr double kDefaultSeconds = 5;
 constexpr double kMegabyte = 1e6;

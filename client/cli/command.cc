@@ -1,6 +1,7 @@
 #include "client/cli/command.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
 #include <charconv>
@@ -21,6 +22,20 @@ std::optional<Shape> ParseExtents(const std::string& text) {
     extents.push_back(extent);
   }
   return extents;
+}
+
+std::optional<v1::KerasObject> ParseObject(const std::string& text) {
+  v1::KerasObject object;
+  std::istringstream words(text);
+  words >> *object.mutable_name();
+  for (std::string word; words >> word;) {
+    const size_t sign = word.find('=');
+    if (sign == 0 || sign == std::string::npos) return {};
+    auto& value = (*object.mutable_arguments()->mutable_fields())[word.substr(0, sign)];
+    if (!google::protobuf::util::JsonStringToMessage(word.substr(sign + 1), &value).ok()) return {};
+  }
+  if (object.name().empty()) return {};
+  return object;
 }
 
 }  // namespace
@@ -44,6 +59,20 @@ CLI::Option* AddExtents(CLI::App& parser, const std::string& flag, Shape& extent
     extents = *std::move(parsed);
   };
   return parser.add_option_function<std::string>(flag, parse, description)->type_name("INT,...");
+}
+
+CLI::Option* AddObject(CLI::App& parser, const std::string& flag, v1::KerasObject& object,
+                       const std::string& description) {
+  const auto parse = [flag, &object](const std::string& text) {
+    std::optional<v1::KerasObject> parsed = ParseObject(text);
+    if (!parsed) {
+      throw CLI::ValidationError(
+          flag, fmt::format("expected a name and JSON values like Name a=1 b=true, got {}", text));
+    }
+    object = *std::move(parsed);
+  };
+  return parser.add_option_function<std::string>(flag, parse, description)
+      ->type_name("\"NAME KEY=JSON ...\"");
 }
 
 void RequireOneUserOfStandardStream(const std::vector<std::string>& paths) {

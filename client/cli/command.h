@@ -38,6 +38,16 @@ Command AddGetWeights(CLI::App& app);
 Command AddForward(CLI::App& app);
 Command AddOutputShape(CLI::App& app);
 
+// training_commands.cc
+Command AddBackward(CLI::App& app);
+Command AddApplyGradients(CLI::App& app);
+Command AddTrainStep(CLI::App& app);
+
+// optimizer_commands.cc
+Command AddSetTrainable(CLI::App& app);
+Command AddSetOptimizer(CLI::App& app);
+Command AddGetOptimizer(CLI::App& app);
+
 // token_command.cc
 Command AddToken(CLI::App& app);
 
@@ -60,6 +70,11 @@ CLI::Option* AddFile(CLI::App& parser, const std::string& flag, std::string& pat
 // "?" are -1.
 CLI::Option* AddExtents(CLI::App& parser, const std::string& flag, Shape& extents,
                         const std::string& description);
+
+// An option that takes a name and arguments in one argument, "Adam epsilon=1e-8":
+// their values are JSON.
+CLI::Option* AddObject(CLI::App& parser, const std::string& flag, v1::KerasObject& object,
+                       const std::string& description);
 
 inline constexpr char kInputShapeHelp[] =
     "Shape of inputs, batch first, in the data format: None,28,28,3; None where unknown";

@@ -18,7 +18,8 @@ inline constexpr char kExitCodeHelp[] =
     "  3  invalid argument: refused by the server, or an input file that is not valid\n"
     "  4  no such layer or service\n"
     "  5  the server cannot be reached, is shutting down, or the deadline passed\n"
-    "  6  conflict: the name is taken, the layer is not built, the version moved\n"
+    "  6  conflict: the name is taken, the version moved, the layer is not built,\n"
+    "     has no optimizer or is frozen\n"
     "  7  over a limit of the server or of a message\n"
     "  8  the token is missing, unknown, or not good for this\n";
 

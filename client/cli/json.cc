@@ -106,10 +106,6 @@ Json LayerToJson(const v1::Layer& layer) {
   return json;
 }
 
-Json DescribeTensor(const Tensor& tensor) {
-  return {{"dtype", DataTypeName(tensor.dtype())}, {"shape", tensor.shape()}};
-}
-
 Json ErrorToJson(const absl::Status& error) {
   Json fields = Json::array();
   for (const FieldViolation& violation : FieldViolations(error)) {

@@ -3,7 +3,6 @@
 
 #include <absl/status/status.h>
 #include <google/protobuf/message.h>
-#include <tconv/tensor.h>
 #include <tconv/v1/layer.pb.h>
 
 #include <nlohmann/json.hpp>
@@ -20,9 +19,6 @@ Json ToJson(const google::protobuf::Message& message);
 // The same for a layer, with `keras_json` as the object it is the text of, or
 // null when Keras has no form for the layer.
 Json LayerToJson(const v1::Layer& layer);
-
-// {"dtype": "float32", "shape": [1, 2]}
-Json DescribeTensor(const Tensor& tensor);
 
 // {"error": {"code": "NOT_FOUND", "message": …, "fields": [{"field": …,
 // "description": …}]}}

@@ -7,26 +7,14 @@
 #include <string_view>
 #include <utility>
 
-#include "client/cli/json.h"
 #include "client/cli/table.h"
+#include "client/cli/value_text.h"
 
 namespace tconv::cli {
 namespace {
 
-using Rows = std::vector<std::vector<std::string>>;
-
 std::string FormatExtents(const google::protobuf::RepeatedField<int64_t>& extents) {
   return extents.empty() ? "-" : ToString({extents.data(), static_cast<size_t>(extents.size())});
-}
-
-std::string FormatObject(const v1::KerasObject& object) {
-  if (object.name().empty()) return "-";
-  std::string text = object.name();
-  const Json arguments = ToJson(object.arguments());
-  for (const auto& [key, value] : arguments.items()) {
-    if (!value.is_null()) text += fmt::format(" {}={}", key, Dump(value));
-  }
-  return text;
 }
 
 // "PADDING_SAME" without the prefix and in lower case, as Keras spells it.
@@ -77,7 +65,8 @@ std::string FormatPlan(const v1::PlanInfo& plan) {
 
 std::string FormatLayer(const v1::Layer& layer) {
   Rows rows = {{"name", layer.name()}};
-  for (auto& row : ConfigRows(layer.config())) rows.push_back(std::move(row));
+  Append(ConfigRows(layer.config()), rows);
+  rows.push_back({"optimizer", FormatObject(layer.optimizer())});
   rows.push_back({"input channels", FormatBuilt(layer, layer.input_channels())});
   rows.push_back({"parameters", FormatBuilt(layer, layer.parameter_count())});
   rows.push_back({"weights version", layer.weights_version() == 0

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -38,6 +39,15 @@ auto WithInput(const std::string& path, std::istream& standard_input, Read read)
   return result;
 }
 
+// The same with write(std::ostream&) and output.
+template <typename Write>
+absl::Status WithOutput(const std::string& path, std::ostream& standard_output, Write write) {
+  if (IsStandardStream(path)) return Annotate("standard output", write(standard_output));
+  std::ofstream file(path, std::ios::binary);
+  if (!file) return absl::UnknownError(fmt::format("{}: {}", path, std::strerror(errno)));
+  return Annotate(path, write(file));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> Session::ReadText(const std::string& path) {
@@ -65,19 +75,36 @@ absl::StatusOr<Weights> Session::ReadWeights(const std::string& kernel_path,
   return weights;
 }
 
-absl::Status Session::WriteTensor(const std::string& path, const Tensor& tensor) {
-  Progress progress(streams_.terminal, fmt::format("writing {}", path));
-  const auto observer = [&progress](int64_t done, int64_t total) { progress.Advance(done, total); };
-  if (IsStandardStream(path)) {
-    return Annotate("standard output", WriteNpy(streams_.out, tensor, observer));
-  }
-  std::ofstream file(path, std::ios::binary);
-  if (!file) return absl::UnknownError(fmt::format("{}: {}", path, std::strerror(errno)));
-  return Annotate(path, WriteNpy(file, tensor, observer));
+absl::Status Session::WriteText(const std::string& path, const std::string& text) {
+  return WithOutput(path, streams_.out, [&text](std::ostream& out) {
+    return out << text << std::flush ? absl::OkStatus() : absl::UnknownError("cannot be written");
+  });
 }
 
-void Session::Report(const Json& json, const std::string& text, const std::string& data_path) {
-  std::ostream& out = IsStandardStream(data_path) ? streams_.err : streams_.out;
+absl::Status Session::WriteTensor(const std::string& path, const Tensor& tensor) {
+  Progress progress(streams_.terminal, fmt::format("writing {}", path));
+  return WithOutput(path, streams_.out, [&](std::ostream& out) {
+    return WriteNpy(out, tensor,
+                    [&progress](int64_t done, int64_t total) { progress.Advance(done, total); });
+  });
+}
+
+absl::Status Session::WriteWeights(const std::string& kernel_path, const std::string& bias_path,
+                                   const Weights& weights) {
+  if (!bias_path.empty() && !weights.bias) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: the layer does not use a bias", bias_path));
+  }
+  if (!kernel_path.empty()) {
+    TCONV_CLI_RETURN_IF_ERROR(WriteTensor(kernel_path, weights.kernel));
+  }
+  return bias_path.empty() ? absl::OkStatus() : WriteTensor(bias_path, *weights.bias);
+}
+
+void Session::Report(const Json& json, const std::string& text,
+                     const std::vector<std::string>& data_paths) {
+  const bool carries_data = std::any_of(data_paths.begin(), data_paths.end(), IsStandardStream);
+  std::ostream& out = carries_data ? streams_.err : streams_.out;
   out << (json_ ? Dump(json) + "\n" : text) << std::flush;
 }
 

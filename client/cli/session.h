@@ -7,6 +7,7 @@
 
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "client/cli/json.h"
 #include "client/cli/progress.h"
@@ -40,7 +41,13 @@ class Session {
   absl::StatusOr<Weights> ReadWeights(const std::string& kernel_path, const std::string& bias_path);
 
   // UNKNOWN: the file cannot be written.
+  absl::Status WriteText(const std::string& path, const std::string& text);
   absl::Status WriteTensor(const std::string& path, const Tensor& tensor);
+
+  // Kernel and bias to those of the paths that are not empty.
+  // FAILED_PRECONDITION: there is no bias to write; nothing is written then.
+  absl::Status WriteWeights(const std::string& kernel_path, const std::string& bias_path,
+                            const Weights& weights);
 
   // The result of the call, while progress shows that it is waited for.
   template <typename Call>
@@ -61,8 +68,9 @@ class Session {
   }
 
   // The result of the command: `json` on one line for scripts, else `text`. On
-  // standard error when `data_path` shows that standard output carries data.
-  void Report(const Json& json, const std::string& text, const std::string& data_path = {});
+  // standard error when one of `data_paths` shows that standard output carries data.
+  void Report(const Json& json, const std::string& text,
+              const std::vector<std::string>& data_paths = {});
 
  private:
   Client client_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
 namespace tconv::cli {
@@ -16,7 +17,7 @@ size_t Width(std::string_view utf8) {
 
 }  // namespace
 
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
+std::string FormatTable(const Rows& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -33,6 +34,10 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
     text += '\n';
   }
   return text;
+}
+
+void Append(Rows more, Rows& rows) {
+  std::move(more.begin(), more.end(), std::back_inserter(rows));
 }
 
 std::string FormatBytes(int64_t bytes) {

@@ -7,11 +7,10 @@
 #include "client/cli/command.h"
 #include "client/cli/status_macros.h"
 #include "client/cli/table.h"
+#include "client/cli/value_text.h"
 
 namespace tconv::cli {
 namespace {
-
-using Rows = std::vector<std::vector<std::string>>;
 
 struct WeightFlags {
   std::string name;
@@ -25,10 +24,6 @@ struct ForwardFlags {
   bool losses = false;
   int64_t min_version = 0;
 };
-
-std::string Describe(const Tensor& tensor) {
-  return fmt::format("{} {}", DataTypeName(tensor.dtype()), ToString(tensor.shape()));
-}
 
 // A shape as Keras writes it, with None for an unknown extent.
 std::string FormatKerasShape(const Shape& shape) {
@@ -55,56 +50,28 @@ absl::Status GetWeights(const WeightFlags& flags, Session& session) {
                              session.Await("getting the weights", [&] {
                                return session.client().GetWeights(flags.name);
                              }));
-  const Tensor& kernel = answer.weights.kernel;
-  const std::optional<Tensor>& bias = answer.weights.bias;
-  if (!flags.bias_path.empty() && !bias) {
-    return absl::FailedPreconditionError(
-        fmt::format("--bias: the layer \"{}\" does not use a bias", flags.name));
-  }
-  TCONV_CLI_RETURN_IF_ERROR(session.WriteTensor(flags.kernel_path, kernel));
-  if (!flags.bias_path.empty()) {
-    TCONV_CLI_RETURN_IF_ERROR(session.WriteTensor(flags.bias_path, *bias));
-  }
-  session.Report({{"name", flags.name},
-                  {"weights_version", answer.version},
-                  {"kernel", DescribeTensor(kernel)},
-                  {"bias", bias ? DescribeTensor(*bias) : Json()}},
-                 FormatTable({{"kernel", Describe(kernel)},
-                              {"bias", bias ? Describe(*bias) : "none"},
-                              {"weights version", std::to_string(answer.version)}}),
-                 flags.kernel_path == "-" ? flags.kernel_path : flags.bias_path);
+  TCONV_CLI_RETURN_IF_ERROR(
+      session.WriteWeights(flags.kernel_path, flags.bias_path, answer.weights));
+  Json json = {{"name", flags.name}, {"weights_version", answer.version}};
+  json.update(DescribeWeights(answer.weights));
+  Rows rows = WeightRows(answer.weights);
+  rows.push_back({"weights version", std::to_string(answer.version)});
+  session.Report(json, FormatTable(rows), {flags.kernel_path, flags.bias_path});
   return absl::OkStatus();
-}
-
-std::string SourceOf(const v1::Loss& loss) {
-  switch (loss.source()) {
-    case v1::LOSS_SOURCE_ACTIVITY:
-      return "activity";
-    case v1::LOSS_SOURCE_KERNEL:
-      return "kernel";
-    case v1::LOSS_SOURCE_BIAS:
-      return "bias";
-    default:
-      return "unknown";
-  }
 }
 
 void ReportForward(const ForwardFlags& flags, const ForwardResult& result, double seconds,
                    Session& session) {
-  Json losses = Json::array();
-  Rows rows = {{"output", Describe(result.output)},
+  Rows rows = {{"output", FormatTensor(result.output)},
                {"weights version", std::to_string(result.weights_version)},
                {"time", fmt::format("{:.1f} ms", 1000 * seconds)}};
-  for (const v1::Loss& loss : result.losses) {
-    losses.push_back({{"source", SourceOf(loss)}, {"value", loss.value()}});
-    rows.push_back({SourceOf(loss) + " loss", fmt::format("{}", loss.value())});
-  }
+  Append(LossRows(result.losses), rows);
   session.Report({{"name", flags.name},
                   {"output", DescribeTensor(result.output)},
                   {"weights_version", result.weights_version},
-                  {"losses", flags.losses ? std::move(losses) : Json()},
+                  {"losses", flags.losses ? LossesToJson(result.losses) : Json()},
                   {"seconds", seconds}},
-                 FormatTable(rows), flags.output_path);
+                 FormatTable(rows), {flags.output_path});
 }
 
 absl::Status Forward(const ForwardFlags& flags, Session& session) {

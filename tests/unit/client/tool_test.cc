@@ -1,19 +1,13 @@
-#include "client/cli/tool.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <sstream>
-
 #include "client/cli/json.h"
-#include "client/cli/npy.h"
 #include "tests/support/temp_folder.h"
-#include "tests/unit/client/mock_connection.h"
+#include "tests/unit/client/tool_fixture.h"
 
 namespace tconv::cli {
 namespace {
 
-using tconv::testing::MockConnection;
 using ::testing::_;
 using ::testing::AllOf;
 using ::testing::DoAll;
@@ -25,40 +19,6 @@ using ::testing::Not;
 using ::testing::Property;
 using ::testing::Return;
 using ::testing::SaveArg;
-using ::testing::StrictMock;
-
-std::string NpyOf(const Tensor& tensor) {
-  std::ostringstream file;
-  EXPECT_TRUE(WriteNpy(file, tensor).ok());
-  return file.str();
-}
-
-class ToolTest : public ::testing::Test {
- protected:
-  // Runs the tool and returns its exit code; its output is in out() and err().
-  int Run(const std::vector<std::string>& arguments, const std::string& input = "") {
-    std::istringstream in(input);
-    out_.str("");
-    err_.str("");
-    return RunTool(arguments, {.in = in, .out = out_, .err = err_},
-                   [this](const std::string& target, const ClientOptions& options) {
-                     target_ = target;
-                     options_ = options;
-                     return connection_;
-                   });
-  }
-
-  std::string out() const { return out_.str(); }
-  std::string err() const { return err_.str(); }
-
-  const std::shared_ptr<StrictMock<MockConnection>> connection_ =
-      std::make_shared<StrictMock<MockConnection>>();
-  std::string target_;
-  ClientOptions options_;
-
- private:
-  std::ostringstream out_, err_;
-};
 
 TEST_F(ToolTest, TellsScriptsTheKindOfFailure) {
   struct Case {
