@@ -118,7 +118,8 @@ void AdmissionQueue::Submit(QueuedCall& call) {
 }
 
 bool AdmissionQueue::TakeSlotForShort(const QueuedCall& call, ComputeSlot& slot) {
-  return queue_.empty() && NeedsSlot(call) && IsKnownToTakeAtMost(call, kWorthNoThread) &&
+  return !queue_.HasNext() && NeedsSlot(call) && !call.is_exclusive() &&
+         IsKnownToTakeAtMost(call, kWorthNoThread) &&
          ComputeSlot::OfThisThread(*slots_) == nullptr && slot.TryTake();
 }
 
@@ -159,7 +160,7 @@ void AdmissionQueue::ServeCalls() {
 }
 
 bool AdmissionQueue::HasWork() const {
-  if (queue_.empty()) return false;
+  if (!queue_.HasNext()) return false;
   if (!NeedsSlot(queue_.next())) return true;
   return !is_pressing_ && (!is_patient_ || UrgencyOfNext() == Urgency::kPressing);
 }
@@ -181,7 +182,7 @@ void AdmissionQueue::AwaitSlot(ComputeSlot& slot) {
 }
 
 void AdmissionQueue::ServeTurns(ComputeSlot* slot) {
-  while (!queue_.empty() && NeedsSlot(queue_.next()) == (slot != nullptr)) {
+  while (queue_.HasNext() && NeedsSlot(queue_.next()) == (slot != nullptr)) {
     std::vector<QueuedCall*> expired;
     FlowQueue::Group group =
         queue_.TakeTurn(static_cast<size_t>(limits_.max_batch), system_clock::now(), expired);

@@ -8,12 +8,11 @@ void FlowQueue::Push(QueuedCall& call) {
   const auto [entry, is_new] = flows_.try_emplace(std::string(call.flow()));
   Flow& flow = entry->second;
   if (is_new) flow.name = entry->first;
-  if (flow.waiting.empty()) {
-    turns_.push_back(&flow);
-    if (flow.running == 0) ++resting_;
-  }
   flow.waiting.push_back(&call);
   ++size_;
+  if (flow.waiting.size() > 1) return;
+  if (flow.running == 0) ++resting_;
+  if (!flow.IsHeldBack()) turns_.push_back(&flow);
 }
 
 FlowQueue::Group FlowQueue::TakeTurn(size_t max_calls, std::chrono::system_clock::time_point now,
@@ -35,7 +34,7 @@ FlowQueue::Group FlowQueue::TakeTurn(size_t max_calls, std::chrono::system_clock
     }
     group.flow = flow.name;
     ++flow.running;
-    if (!flow.waiting.empty()) turns_.push_back(&flow);
+    if (!flow.waiting.empty() && !flow.IsHeldBack()) turns_.push_back(&flow);
   }
   if (!group.calls.empty()) TakeCompanions(max_calls, now, group, expired);
   return group;
@@ -57,17 +56,19 @@ void FlowQueue::TakeCompanions(size_t max_calls, std::chrono::system_clock::time
 
 void FlowQueue::FinishTurn(const Group& group) {
   Flow& flow = flows_.find(group.flow)->second;
+  const bool was_held_back = !flow.waiting.empty() && flow.IsHeldBack();
   if (--flow.running > 0) return;
   if (!flow.waiting.empty()) ++resting_;
+  if (was_held_back) turns_.push_back(&flow);
   ForgetIfEmpty(flow);
 }
 
 bool FlowQueue::Remove(QueuedCall& call) {
   // The flow of a call that does not wait must not be asked for.
-  for (Flow* flow : turns_) {
-    if (std::erase(flow->waiting, &call) == 0) continue;
+  for (auto& [name, flow] : flows_) {
+    if (std::erase(flow.waiting, &call) == 0) continue;
     --size_;
-    if (flow->waiting.empty()) EndWaiting(*flow);
+    if (flow.waiting.empty()) EndWaiting(flow);
     return true;
   }
   return false;

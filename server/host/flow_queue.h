@@ -17,7 +17,9 @@ namespace tconv::server {
 
 // Calls of one flow are served in order of arrival, flows in turns: one call,
 // with its companions, at a time. So a flow with many calls delays its own and
-// not those of others. Flows without calls take no memory. Not thread-safe.
+// not those of others. A flow of exclusive calls is held back while one of them runs:
+// the others wait here, and no thread waits for them. Flows without calls take no
+// memory. Not thread-safe.
 class FlowQueue {
  public:
   // Calls that are to run together, the first with the others as companions.
@@ -26,11 +28,12 @@ class FlowQueue {
     std::string flow;
   };
 
-  bool empty() const { return turns_.empty(); }
+  // Whether a call can have its turn now.
+  bool HasNext() const { return !turns_.empty(); }
   int64_t size() const { return size_; }
 
   void Push(QueuedCall& call);
-  // The call whose turn is next. REQUIRES: !empty().
+  // The call whose turn is next. REQUIRES: HasNext().
   const QueuedCall& next() const { return *turns_.front()->waiting.front(); }
 
   // Takes the next call, and up to `max_calls` - 1 later ones of its flow that
@@ -59,6 +62,9 @@ class FlowQueue {
     std::string_view name;  // the key of flows_
     std::deque<QueuedCall*> waiting;
     int running = 0;  // turns that are not finished
+
+    // REQUIRES: calls wait.
+    bool IsHeldBack() const { return running > 0 && waiting.front()->is_exclusive(); }
   };
   struct Hash {
     using is_transparent = void;
@@ -69,7 +75,8 @@ class FlowQueue {
   void ForgetIfEmpty(const Flow& flow);
 
   std::unordered_map<std::string, Flow, Hash, std::equal_to<>> flows_;
-  std::deque<Flow*> turns_;  // flows with waiting calls, the next one first
+  // Flows with waiting calls that are not held back, the next one first.
+  std::deque<Flow*> turns_;
   int64_t size_ = 0;
   int resting_ = 0;  // flows that wait and do not run
 };

@@ -32,6 +32,10 @@ class QueuedCall {
   // themselves, for a disk, do not.
   virtual bool computes() const { return true; }
 
+  // Whether no other call of its flow may run while it does, as when each goes on from
+  // what the one before has stored. The same for all calls of a flow.
+  virtual bool is_exclusive() const { return false; }
+
   // Whether both can be computed together. Symmetric, and true of the call
   // itself where it is true of any other. REQUIRES: both are of the same flow.
   virtual bool CanRunWith(const QueuedCall&) const { return false; }

@@ -32,6 +32,10 @@ class FakeCall final : public QueuedCall {
     can_run_with_others_ = true;
     return *this;
   }
+  FakeCall& Exclusive() {
+    is_exclusive_ = true;
+    return *this;
+  }
   FakeCall& Taking(std::chrono::nanoseconds least_time) {
     least_time_ = least_time;
     return *this;
@@ -56,6 +60,7 @@ class FakeCall final : public QueuedCall {
   std::chrono::system_clock::time_point deadline() const override { return deadline_; }
   std::chrono::nanoseconds least_time() const override { return least_time_; }
   bool computes() const override { return computes_; }
+  bool is_exclusive() const override { return is_exclusive_; }
   bool CanRunWith(const QueuedCall&) const override { return can_run_with_others_; }
 
   void Run(std::span<QueuedCall* const> companions) override {
@@ -85,6 +90,7 @@ class FakeCall final : public QueuedCall {
   const int64_t bytes_;
   std::string flow_;
   bool can_run_with_others_ = false;
+  bool is_exclusive_ = false;
   bool computes_ = true;
   std::chrono::nanoseconds least_time_{0};
   std::chrono::system_clock::time_point deadline_ = std::chrono::system_clock::time_point::max();
@@ -231,6 +237,28 @@ TEST(AdmissionQueueTest, AFlowWithManyCallsDoesNotDelayOthers) {
   hot[1].LetEnd();
 }
 
+TEST(AdmissionQueueTest, ExclusiveCallsOfAFlowHoldOneThreadAndLeaveTheOthersToOtherFlows) {
+  FakeCall steps[] = {FakeCall(), FakeCall(), FakeCall()};
+  FakeCall other;
+  FakeCall later;
+  AdmissionQueue queue({.handler_threads = 2});
+  for (FakeCall& step : steps) ASSERT_THAT(step.Of("a").Exclusive().Enter(queue), IsOk());
+  steps[0].AwaitStart();
+  ASSERT_THAT(other.Of("b").Enter(queue), IsOk());
+  other.AwaitStart();
+  other.LetEnd();
+  ASSERT_THAT(later.Of("b").Enter(queue), IsOk());
+  later.AwaitStart();
+  EXPECT_EQ(queue.waiting(), 2);
+  queue.Abandon(steps[1]);
+  EXPECT_TRUE(steps[1].was_dropped());
+  steps[0].LetEnd();
+  steps[2].AwaitStart();
+  steps[2].LetEnd();
+  later.LetEnd();
+  EXPECT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+}
+
 TEST(AdmissionQueueTest, ACallPastItsDeadlineIsNotRun) {
   FakeCall running;
   FakeCall waiting;
@@ -338,6 +366,15 @@ TEST_F(AdmissionQueueWithSlotsTest, AShortCallRunsOnTheThreadThatBringsIt) {
   EXPECT_EQ(call.thread(), std::this_thread::get_id());
   EXPECT_EQ(slots_.free(), 1);
   EXPECT_EQ(queue.calls(), 0);
+}
+
+TEST_F(AdmissionQueueWithSlotsTest, AnExclusiveCallWaitsForItsTurnHoweverShort) {
+  FakeCall call;
+  call.LetEnd();
+  AdmissionQueue queue({.handler_threads = 1}, &slots_);
+  ASSERT_THAT(call.Exclusive().Taking(std::chrono::microseconds(20)).Enter(queue), IsOk());
+  ASSERT_TRUE(queue.WaitUntilIdle(Now() + kLong));
+  EXPECT_NE(call.thread(), std::this_thread::get_id());
 }
 
 TEST_F(AdmissionQueueWithSlotsTest, AShortCallThatFindsNoSlotWaitsLikeAnyOther) {

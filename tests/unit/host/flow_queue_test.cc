@@ -23,6 +23,10 @@ class FakeCall final : public QueuedCall {
   explicit FakeCall(std::string flow, int kind = 0, milliseconds least_time = {})
       : flow_(std::move(flow)), kind_(kind), least_time_(least_time) {}
 
+  FakeCall& Exclusive() {
+    is_exclusive_ = true;
+    return *this;
+  }
   FakeCall& Expired() {
     deadline_ = system_clock::time_point();
     return *this;
@@ -31,6 +35,7 @@ class FakeCall final : public QueuedCall {
   std::string_view flow() const override { return flow_; }
   system_clock::time_point deadline() const override { return deadline_; }
   std::chrono::nanoseconds least_time() const override { return least_time_; }
+  bool is_exclusive() const override { return is_exclusive_; }
   bool CanRunWith(const QueuedCall& other) const override {
     return kind_ > 0 && static_cast<const FakeCall&>(other).kind_ == kind_;
   }
@@ -41,6 +46,7 @@ class FakeCall final : public QueuedCall {
   const std::string flow_;
   const int kind_;
   const milliseconds least_time_;
+  bool is_exclusive_ = false;
   system_clock::time_point deadline_ = system_clock::time_point::max();
 };
 
@@ -60,7 +66,7 @@ TEST_F(FlowQueueTest, AFlowIsServedInOrderOfArrival) {
   EXPECT_EQ(&queue_.next(), &first);
   EXPECT_THAT(Take().calls, ElementsAre(&first));
   EXPECT_THAT(Take().calls, ElementsAre(&second));
-  EXPECT_TRUE(queue_.empty());
+  EXPECT_FALSE(queue_.HasNext());
 }
 
 TEST_F(FlowQueueTest, FlowsTakeTurns) {
@@ -103,7 +109,7 @@ TEST_F(FlowQueueTest, TakesCompanionsThatComeLater) {
   queue_.Push(later);
   queue_.TakeCompanions(kMaxCalls, system_clock::now(), group, expired_);
   EXPECT_THAT(group.calls, ElementsAre(&first, &later));
-  EXPECT_TRUE(queue_.empty());
+  EXPECT_FALSE(queue_.HasNext());
 }
 
 TEST_F(FlowQueueTest, SetsCallsPastTheirDeadlineAside) {
@@ -116,7 +122,7 @@ TEST_F(FlowQueueTest, SetsCallsPastTheirDeadlineAside) {
   EXPECT_THAT(expired_, ElementsAre(&calls[0], &calls[2]));
   EXPECT_THAT(Take().calls, IsEmpty());
   EXPECT_THAT(expired_, ElementsAre(&calls[0], &calls[2], &calls[3]));
-  EXPECT_TRUE(queue_.empty());
+  EXPECT_FALSE(queue_.HasNext());
   EXPECT_FALSE(queue_.HasRestingFlow());
 }
 
@@ -147,6 +153,57 @@ TEST_F(FlowQueueTest, KnowsWhetherAFlowWaitsOfWhichNoneRuns) {
   EXPECT_FALSE(queue_.HasRestingFlow());
   queue_.FinishTurn(group);
   EXPECT_TRUE(queue_.HasRestingFlow());
+}
+
+TEST_F(FlowQueueTest, AFlowOfExclusiveCallsIsHeldBackWhileOneOfThemRuns) {
+  FakeCall steps[] = {FakeCall("a"), FakeCall("a"), FakeCall("a")};
+  for (FakeCall& step : steps) step.Exclusive();
+  FakeCall other("b");
+  queue_.Push(steps[0]);
+  queue_.Push(steps[1]);
+  const FlowQueue::Group running = Take();
+  EXPECT_THAT(running.calls, ElementsAre(&steps[0]));
+  EXPECT_FALSE(queue_.HasNext());
+  queue_.Push(steps[2]);
+  EXPECT_FALSE(queue_.HasNext());
+  EXPECT_EQ(queue_.size(), 2);
+  queue_.Push(other);
+  EXPECT_EQ(&queue_.next(), &other);
+  queue_.FinishTurn(running);
+  EXPECT_THAT(Take().calls, ElementsAre(&other));
+  const FlowQueue::Group next = Take();
+  EXPECT_THAT(next.calls, ElementsAre(&steps[1]));
+  EXPECT_FALSE(queue_.HasNext());
+  queue_.FinishTurn(next);
+  EXPECT_THAT(Take().calls, ElementsAre(&steps[2]));
+}
+
+TEST_F(FlowQueueTest, AFlowThatIsHeldBackDoesNotRest) {
+  FakeCall first("a");
+  FakeCall second("a");
+  queue_.Push(first.Exclusive());
+  queue_.Push(second.Exclusive());
+  const FlowQueue::Group running = Take();
+  EXPECT_FALSE(queue_.HasRestingFlow());
+  queue_.FinishTurn(running);
+  EXPECT_TRUE(queue_.HasRestingFlow());
+}
+
+TEST_F(FlowQueueTest, RemovesCallsThatAreHeldBack) {
+  FakeCall first("a");
+  FakeCall second("a");
+  FakeCall later("a");
+  queue_.Push(first.Exclusive());
+  queue_.Push(second.Exclusive());
+  const FlowQueue::Group running = Take();
+  EXPECT_FALSE(queue_.Remove(first));
+  EXPECT_TRUE(queue_.Remove(second));
+  EXPECT_EQ(queue_.size(), 0);
+  queue_.FinishTurn(running);
+  EXPECT_FALSE(queue_.HasNext());
+  EXPECT_FALSE(queue_.HasRestingFlow());
+  queue_.Push(later.Exclusive());
+  EXPECT_THAT(Take().calls, ElementsAre(&later));
 }
 
 TEST_F(FlowQueueTest, TellsTheLeastTimeAheadOfACall) {
