@@ -10,7 +10,9 @@
 
 #include "server/base/status.h"
 #include "server/layer/layer_config.h"
+#include "server/layer/optimizer.h"
 #include "server/layer/weights.h"
+#include "server/store/training_state.h"
 
 namespace tconv::server {
 
@@ -23,15 +25,25 @@ struct LayerKey {
   friend bool operator==(const LayerKey&, const LayerKey&) = default;
 };
 
+// What a step of training is based on.
+struct StepBase {
+  int64_t weights_version = 0;
+  int64_t settings_version = 0;
+};
+
 // What the store keeps of a layer, without its weights.
 struct LayerRecord {
   std::string name;
   LayerConfig config;
   int64_t in_channels = 0;      // 0: not built
   int64_t weights_version = 0;  // 0: not built
-  int64_t id = 0;               // given by the store
+  // These and config.trainable change together.
+  std::optional<Optimizer> optimizer = {};
+  int64_t settings_version = 0;  // 0: as created
+  int64_t id = 0;                // given by the store
 
   LayerKey key() const { return {name, id}; }
+  StepBase base() const { return {weights_version, settings_version}; }
 };
 
 // A layer whose stored description is unreadable.
@@ -80,6 +92,12 @@ class ChangeFeed {
   virtual void Interrupt() = 0;
 };
 
+// The state of the training of a layer, and the versions it was read with.
+struct StoredTraining {
+  TrainingState state;
+  StepBase base;
+};
+
 // Layers by name. Every change is one transaction, durable when the call
 // returns; a crash leaves either all or nothing of it. Thread-safe.
 //
@@ -109,6 +127,23 @@ class LayerStore {
   // with the stored one in the message.
   virtual Status PutWeights(const LayerKey& layer, const Weights& weights,
                             int64_t expected_version) = 0;
+
+  // Sets config.trainable, the optimizer and settings_version from `settings`, whose
+  // key() tells the layer. From now on `state` is that of its training; null: that
+  // stays. NOT_FOUND as above; ABORTED when the stored settings_version is not
+  // `expected_version`, with the stored one in the message.
+  virtual Status PutSettings(const LayerRecord& settings, const TrainingState* state,
+                             int64_t expected_version) = 0;
+
+  // PutWeights() with the state of the training that led there, as one change.
+  // ABORTED when either version is not the expected one.
+  virtual Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
+                         const StepBase& expected) = 0;
+
+  // How far the training is: zeros for a layer that was never trained. PutWeights()
+  // does not change it. NOT_FOUND: no layer has this id. DATA_LOSS: the digest
+  // differs; PutSettings() with a state heals that.
+  virtual StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) = 0;
 
   // The weights as they are now, which may be newer than any index that was
   // read. NOT_FOUND: no layer has this id, or it is not built. DATA_LOSS: the

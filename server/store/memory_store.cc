@@ -22,16 +22,19 @@ StatusOr<Weights> CopyOf(const Weights& weights) {
   return copy;
 }
 
-StatusOr<std::shared_ptr<const Weights>> SharedCopyOf(const Weights& weights) {
-  TCONV_ASSIGN_OR_RETURN(Weights copy, CopyOf(weights));
-  return std::make_shared<const Weights>(std::move(copy));
+// T is Weights or TrainingState.
+template <typename T>
+StatusOr<std::shared_ptr<const T>> SharedCopyOf(const T& value) {
+  TCONV_ASSIGN_OR_RETURN(T copy, CopyOf(value));
+  return std::make_shared<const T>(std::move(copy));
 }
 
 }  // namespace
 
 int64_t MemoryStore::Entry::size_bytes() const {
   return static_cast<int64_t>(sizeof(Entry) + 2 * record.name.size()) +
-         (weights == nullptr ? 0 : weights->size_bytes());
+         (weights == nullptr ? 0 : weights->size_bytes()) +
+         (training == nullptr ? 0 : training->size_bytes());
 }
 
 Status MemoryStore::Charge(int64_t added, int64_t removed) {
@@ -43,6 +46,20 @@ Status MemoryStore::Charge(int64_t added, int64_t removed) {
   }
   held_bytes_ = held;
   return OkStatus();
+}
+
+Status MemoryStore::Replace(Entry& entry, Entry next) {
+  TCONV_RETURN_IF_ERROR(Charge(next.size_bytes(), entry.size_bytes()));
+  next.revision = NextRevision();
+  entry = std::move(next);
+  return OkStatus();
+}
+
+MemoryStore::Entry MemoryStore::WithWeights(Entry entry, std::shared_ptr<const Weights> weights) {
+  entry.record.in_channels = weights->in_channels();
+  entry.record.weights_version = weights->version;
+  entry.weights = std::move(weights);
+  return entry;
 }
 
 MemoryStore::Entry* MemoryStore::Find(const LayerKey& layer) {
@@ -64,7 +81,7 @@ StatusOr<LayerIndex> MemoryStore::ReadIndex() {
 }
 
 StatusOr<int64_t> MemoryStore::Create(const LayerRecord& record, const Weights* weights) {
-  Entry entry{.record = record, .weights = nullptr};
+  Entry entry{.record = record, .weights = nullptr, .training = nullptr};
   if (weights != nullptr) {
     TCONV_ASSIGN_OR_RETURN(entry.weights, SharedCopyOf(*weights));
   }
@@ -82,16 +99,55 @@ Status MemoryStore::PutWeights(const LayerKey& layer, const Weights& weights,
   const MutexLock lock(mutex_);
   Entry* const entry = Find(layer);
   if (entry == nullptr) return LayerNotFound(layer.name);
-  if (entry->record.weights_version != expected_version) {
-    return VersionMoved(layer.name, expected_version, entry->record.weights_version);
+  TCONV_RETURN_IF_ERROR(CheckWeightsVersion(entry->record, expected_version));
+  return Replace(*entry, WithWeights(*entry, std::move(copy)));
+}
+
+Status MemoryStore::PutSettings(const LayerRecord& settings, const TrainingState* state,
+                                int64_t expected_version) {
+  std::shared_ptr<const TrainingState> copy;
+  if (state != nullptr) {
+    TCONV_ASSIGN_OR_RETURN(copy, SharedCopyOf(*state));
   }
-  TCONV_RETURN_IF_ERROR(
-      Charge(copy->size_bytes(), entry->weights == nullptr ? 0 : entry->weights->size_bytes()));
-  entry->record.in_channels = weights.in_channels();
-  entry->record.weights_version = weights.version;
-  entry->weights = std::move(copy);
-  entry->revision = NextRevision();
-  return OkStatus();
+  const MutexLock lock(mutex_);
+  Entry* const entry = Find(settings.key());
+  if (entry == nullptr) return LayerNotFound(settings.name);
+  TCONV_RETURN_IF_ERROR(CheckSettingsVersion(entry->record, expected_version));
+  Entry next = *entry;
+  next.record.config.trainable = settings.config.trainable;
+  next.record.optimizer = settings.optimizer;
+  next.record.settings_version = settings.settings_version;
+  if (copy != nullptr) next.training = std::move(copy);
+  return Replace(*entry, std::move(next));
+}
+
+Status MemoryStore::PutStep(const LayerKey& layer, const Weights& weights,
+                            const TrainingState& state, const StepBase& expected) {
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> new_weights, SharedCopyOf(weights));
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const TrainingState> training, SharedCopyOf(state));
+  const MutexLock lock(mutex_);
+  Entry* const entry = Find(layer);
+  if (entry == nullptr) return LayerNotFound(layer.name);
+  TCONV_RETURN_IF_ERROR(CheckBase(entry->record, expected));
+  Entry next = WithWeights(*entry, std::move(new_weights));
+  next.training = std::move(training);
+  return Replace(*entry, std::move(next));
+}
+
+StatusOr<StoredTraining> MemoryStore::ReadTraining(const LayerKey& layer) {
+  StoredTraining stored;
+  std::shared_ptr<const TrainingState> training;
+  {
+    const MutexLock lock(mutex_);
+    const Entry* const entry = Find(layer);
+    if (entry == nullptr) return LayerNotFound(layer.name);
+    stored.base = entry->record.base();
+    training = entry->training;
+  }
+  if (training != nullptr) {
+    TCONV_ASSIGN_OR_RETURN(stored.state, CopyOf(*training));
+  }
+  return stored;
 }
 
 StatusOr<Weights> MemoryStore::ReadWeights(const LayerKey& layer) {

@@ -40,6 +40,11 @@ class PostgresStore final : public LayerStore {
   StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
   Status PutWeights(const LayerKey& layer, const Weights& weights,
                     int64_t expected_version) override;
+  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
+                     int64_t expected_version) override;
+  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
+                 const StepBase& expected) override;
+  StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
   std::unique_ptr<ChangeFeed> Follow(int64_t revision) override;
@@ -98,6 +103,20 @@ Status PostgresStore::PutWeights(const LayerKey& key, const Weights& weights,
          weights_id, revision);
     return OkStatus();
   });
+}
+
+Status PostgresStore::PutSettings(const LayerRecord& /*settings*/, const TrainingState* /*state*/,
+                                  int64_t /*expected_version*/) {
+  return Status(StatusCode::kUnimplemented, "store: training");
+}
+
+Status PostgresStore::PutStep(const LayerKey& /*layer*/, const Weights& /*weights*/,
+                              const TrainingState& /*state*/, const StepBase& /*expected*/) {
+  return Status(StatusCode::kUnimplemented, "store: training");
+}
+
+StatusOr<StoredTraining> PostgresStore::ReadTraining(const LayerKey& /*layer*/) {
+  return Status(StatusCode::kUnimplemented, "store: training");
 }
 
 StatusOr<Weights> PostgresStore::ReadWeights(const LayerKey& key) {

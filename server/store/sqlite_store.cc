@@ -66,6 +66,11 @@ class SqliteStore final : public LayerStore {
   StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
   Status PutWeights(const LayerKey& layer, const Weights& weights,
                     int64_t expected_version) override;
+  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
+                     int64_t expected_version) override;
+  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
+                 const StepBase& expected) override;
+  StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
   std::unique_ptr<ChangeFeed> Follow(int64_t) override { return nullptr; }
@@ -130,6 +135,20 @@ Status SqliteStore::PutWeights(const LayerKey& layer, const Weights& weights,
   TCONV_RETURN_IF_ERROR(DeleteTensors(db, row.id));
   TCONV_RETURN_IF_ERROR(InsertWeights(db, row.id, weights, chunk_bytes_));
   return transaction.Commit();
+}
+
+Status SqliteStore::PutSettings(const LayerRecord& /*settings*/, const TrainingState* /*state*/,
+                                int64_t /*expected_version*/) {
+  return Status(StatusCode::kUnimplemented, "store: training");
+}
+
+Status SqliteStore::PutStep(const LayerKey& /*layer*/, const Weights& /*weights*/,
+                            const TrainingState& /*state*/, const StepBase& /*expected*/) {
+  return Status(StatusCode::kUnimplemented, "store: training");
+}
+
+StatusOr<StoredTraining> SqliteStore::ReadTraining(const LayerKey& /*layer*/) {
+  return Status(StatusCode::kUnimplemented, "store: training");
 }
 
 StatusOr<Weights> SqliteStore::ReadWeights(const LayerKey& layer) {

@@ -46,6 +46,17 @@ class FakeStore : public LayerStore {
   Status PutWeights(const LayerKey& layer, const Weights& weights, int64_t expected) override {
     return failure.ok() ? layers_.PutWeights(layer, weights, expected) : failure;
   }
+  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
+                     int64_t expected) override {
+    return failure.ok() ? layers_.PutSettings(settings, state, expected) : failure;
+  }
+  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
+                 const StepBase& expected) override {
+    return failure.ok() ? layers_.PutStep(layer, weights, state, expected) : failure;
+  }
+  StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override {
+    return layers_.ReadTraining(layer);
+  }
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override {
     ++weight_reads;
     return layers_.ReadWeights(layer);
