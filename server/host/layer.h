@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/layer/layer_config.h"
+#include "server/layer/optimizer.h"
 #include "server/store/layer_store.h"
 
 namespace tconv::server {
@@ -28,10 +31,22 @@ inline LayerSnapshot SnapshotOf(const Weights& weights) {
   return {weights.in_channels(), weights.version};
 }
 
-// A layer of the store, its configuration and its current snapshot. Thread-safe.
+// What a layer is, besides its weights: of the configuration `trainable` may change.
+// Shared as shared_ptr<const LayerSettings> and never changed.
+struct LayerSettings {
+  LayerConfig config;
+  std::optional<Optimizer> optimizer;
+  int64_t version = 0;  // 0: as created
+};
+
+inline LayerSettings SettingsOf(LayerRecord record) {
+  return {std::move(record.config), std::move(record.optimizer), record.settings_version};
+}
+
+// A layer of the store, its settings and its current snapshot. Thread-safe.
 //
-// The snapshot is what is served. The store may have a newer state: others wrote
-// it, and its weights are being loaded. Neither ever goes back.
+// The settings are the newest that are known of. The snapshot is what is served. The store may have
+// a newer state: others wrote it, and its weights are being loaded. Neither ever goes back.
 //
 // Changes that this process makes to one layer are made one after the other, by
 // whoever holds change_mutex() from reading the state they are based on until the
@@ -40,17 +55,26 @@ class Layer {
  public:
   explicit Layer(LayerRecord record)
       : key_(record.key()),
-        config_(std::move(record.config)),
         snapshot_(SnapshotOf(record)),
-        newest_(snapshot_) {}
+        newest_(snapshot_),
+        settings_(std::make_shared<const LayerSettings>(SettingsOf(std::move(record)))) {}
 
   const LayerKey& key() const { return key_; }
   int64_t id() const { return key_.id; }
   const std::string& name() const { return key_.name; }
-  const LayerConfig& config() const { return config_; }
 
   Mutex& change_mutex() TCONV_THREAD_ANNOTATION(lock_returned(change_mutex_)) {
     return change_mutex_;
+  }
+
+  std::shared_ptr<const LayerSettings> settings() const {
+    MutexLock lock(state_mutex_);
+    return settings_;
+  }
+  // The store has these settings.
+  void Learn(std::shared_ptr<const LayerSettings> settings) {
+    MutexLock lock(state_mutex_);
+    if (settings->version > settings_->version) settings_ = std::move(settings);
   }
 
   LayerSnapshot snapshot() const {
@@ -110,13 +134,13 @@ class Layer {
   }
 
   const LayerKey key_;
-  const LayerConfig config_;
 
   Mutex change_mutex_;
 
   mutable Mutex state_mutex_;
   LayerSnapshot snapshot_ TCONV_GUARDED_BY(state_mutex_);
   LayerSnapshot newest_ TCONV_GUARDED_BY(state_mutex_);
+  std::shared_ptr<const LayerSettings> settings_ TCONV_GUARDED_BY(state_mutex_);
   Status trouble_ TCONV_GUARDED_BY(state_mutex_);
   bool is_deleted_ TCONV_GUARDED_BY(state_mutex_) = false;
 };

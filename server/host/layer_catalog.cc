@@ -15,6 +15,14 @@ namespace {
 // before the caller is told.
 constexpr int kMostRaces = 16;
 
+LayerRecord RecordOf(const LayerKey& key, const LayerSettings& settings) {
+  return {.name = key.name,
+          .config = settings.config,
+          .optimizer = settings.optimizer,
+          .settings_version = settings.version,
+          .id = key.id};
+}
+
 Status Replaced(const std::string& name) {
   return MakeError(StatusCode::kAborted,
                    "layer \"{}\" has been deleted and created anew meanwhile, try again", name);
@@ -126,6 +134,27 @@ StatusOr<std::shared_ptr<const Weights>> LayerCatalog::ReadNewest(const Layer& l
   return std::make_shared<const Weights>(std::move(weights));
 }
 
+StatusOr<LayerCatalog::Training> LayerCatalog::ReadTraining(Layer& layer) {
+  TCONV_RETURN_IF_ERROR(CheckReachable());
+  StatusOr<StoredTraining> stored = store_.ReadTraining(layer.key());
+  if (stored.status().code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
+  if (!stored.ok()) return stored.status();
+  const int64_t weights_version = stored->layer.weights_version;
+  auto settings = std::make_shared<const LayerSettings>(SettingsOf(std::move(stored->layer)));
+  layer.Learn(settings);
+  return Training{std::move(stored->state), std::move(settings), weights_version};
+}
+
+StatusOr<std::shared_ptr<const Weights>> LayerCatalog::WeightsAt(Layer& layer, int64_t version) {
+  auto weights = loaded_.Find(layer.id());
+  if (weights == nullptr || weights->version != version) {
+    TCONV_ASSIGN_OR_RETURN(weights, ReadNewest(layer));
+    Serve(layer, weights);
+  }
+  if (weights->version != version) return VersionMoved(layer.name(), version, weights->version);
+  return weights;
+}
+
 LayerCatalog::Loaded::Built LayerCatalog::Built(std::shared_ptr<const Weights> weights) {
   const int64_t bytes = weights->size_bytes();
   return {std::move(weights), bytes};
@@ -177,6 +206,37 @@ StatusOr<int64_t> LayerCatalog::Advance(Layer& layer, std::shared_ptr<Weights> w
   return weights->version;
 }
 
+StatusOr<int64_t> LayerCatalog::AdvanceStep(Layer& layer, std::shared_ptr<Weights> weights,
+                                            const TrainingState& state, const StepBase& base) {
+  TCONV_RETURN_IF_ERROR(CheckReachable());
+  weights->version = base.weights_version + 1;
+  const Status stored = health_.NoteStore(store_.PutStep(layer.key(), *weights, state, base));
+  if (stored.code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
+  TCONV_RETURN_IF_ERROR(stored);
+  Serve(layer, weights);
+  return weights->version;
+}
+
+Status LayerCatalog::ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit,
+                                    const TrainingState* state) {
+  for (int races = 1;; ++races) {
+    TCONV_RETURN_IF_ERROR(CheckReachable());
+    const int64_t base = layer.settings()->version;
+    auto next = std::make_shared<LayerSettings>(*layer.settings());
+    edit(*next);
+    next->version = base + 1;
+    const Status stored =
+        health_.NoteStore(store_.PutSettings(RecordOf(layer.key(), *next), state, base));
+    if (stored.ok()) {
+      layer.Learn(std::move(next));
+      return stored;
+    }
+    if (stored.code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
+    if (stored.code() != StatusCode::kAborted || races == kMostRaces) return stored;
+    TCONV_RETURN_IF_ERROR(CatchUp());
+  }
+}
+
 Status LayerCatalog::GoneOrReplaced(const Layer& layer) {
   Forget(layer.key());
   TCONV_RETURN_IF_ERROR(CatchUp());
@@ -209,19 +269,19 @@ void LayerCatalog::TakeLook(StatusOr<StoreChanges> look) {
 void LayerCatalog::TakeIndex(LayerIndex index) {
   for (const DamagedLayer& damaged : index.damaged) {
     spdlog::error("{}", MessageOf(damaged.error));
-    Take(registry_.AddDamaged(damaged), {});
+    const Registered registered = registry_.AddDamaged(damaged);
+    if (registered.replaced != nullptr) Retire(*registered.replaced);
   }
-  for (LayerRecord& record : index.layers) {
-    const LayerSnapshot state = SnapshotOf(record);
-    Take(registry_.Add(std::move(record)), state);
-  }
+  for (const LayerRecord& record : index.layers) Take(record);
 }
 
-void LayerCatalog::Take(const Registered& registered, LayerSnapshot state) {
+void LayerCatalog::Take(const LayerRecord& record) {
+  const Registered registered = registry_.Add(record);
   if (registered.replaced != nullptr) Retire(*registered.replaced);
   if (registered.layer == nullptr) return;
   Layer& layer = *registered.layer;
-  layer.Learn(state);
+  layer.Learn(std::make_shared<const LayerSettings>(SettingsOf(record)));
+  layer.Learn(SnapshotOf(record));
   if (!layer.IsBehind()) return;
   if (loaded_.Find(layer.id()) != nullptr) return updater_->Ask(registered.layer);
   ServeWhenRead(layer);

@@ -64,6 +64,21 @@ class LayerCatalog final : public HealthSource {
     return loaded_.Find(layer.id());
   }
 
+  // How far the training of a layer is, and what that belongs to.
+  struct Training {
+    TrainingState state;
+    std::shared_ptr<const LayerSettings> settings;
+    int64_t weights_version = 0;  // 0: not built
+
+    StepBase base() const { return {weights_version, settings->version}; }
+  };
+  // As one state, which the store has now. Errors as LayerStore::ReadTraining().
+  StatusOr<Training> ReadTraining(Layer& layer);
+  // The weights of `version`, the one that ReadTraining() told. ABORTED when the store
+  // has another one by now.
+  StatusOr<std::shared_ptr<const Weights>> WeightsAt(Layer& layer, int64_t version)
+      TCONV_REQUIRES(layer.change_mutex());
+
   // As in LayerRegistry.
   int64_t size() const { return registry_.size(); }
   int64_t damaged() const { return registry_.damaged(); }
@@ -89,6 +104,16 @@ class LayerCatalog final : public HealthSource {
   // it, the one behind whichever the store has. REQUIRES: nobody else has `weights`.
   StatusOr<int64_t> Advance(Layer& layer, std::shared_ptr<Weights> weights,
                             std::optional<int64_t> if_version) TCONV_REQUIRES(layer.change_mutex());
+  // The same with the state of the training that led to `weights`, when the store
+  // has what they are based on; else ABORTED. Compiles no plans: hardly any version
+  // of a layer that is being trained is asked for outputs.
+  StatusOr<int64_t> AdvanceStep(Layer& layer, std::shared_ptr<Weights> weights,
+                                const TrainingState& state, const StepBase& base)
+      TCONV_REQUIRES(layer.change_mutex());
+  // Makes edit(settings) the next settings of the layer, whichever the store has;
+  // called again when others were faster. `state` as in LayerStore::PutSettings().
+  Status ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit,
+                        const TrainingState* state) TCONV_REQUIRES(layer.change_mutex());
   Status Delete(const std::string& name);
 
   // Submits `call` to `queue` once the layer serves `version`, or drops it; as
@@ -131,7 +156,7 @@ class LayerCatalog final : public HealthSource {
 
   void TakeLook(StatusOr<StoreChanges> look);
   void TakeIndex(LayerIndex index);
-  void Take(const Registered& registered, LayerSnapshot state);
+  void Take(const LayerRecord& record);
   // Of a layer that is behind.
   Status Update(Layer& layer);
   Status LoadBeside(Layer& layer);

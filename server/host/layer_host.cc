@@ -159,10 +159,12 @@ StatusOr<std::shared_ptr<Layer>> LayerHost::CreateUnderFreeName(
 StatusOr<LayerInfo> LayerHost::Build(const std::string& name,
                                      std::span<const int64_t> input_shape) {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
-  TCONV_ASSIGN_OR_RETURN(const int64_t in_channels, InputChannels(layer->config(), input_shape));
-  TCONV_RETURN_IF_ERROR(CheckWeightBytes(layer->config(), in_channels, limits_.max_layer_bytes));
+  const auto settings = layer->settings();
+  const LayerConfig& config = settings->config;
+  TCONV_ASSIGN_OR_RETURN(const int64_t in_channels, InputChannels(config, input_shape));
+  TCONV_RETURN_IF_ERROR(CheckWeightBytes(config, in_channels, limits_.max_layer_bytes));
   if (layer->newest().is_built()) return BuiltAlready(name);
-  TCONV_ASSIGN_OR_RETURN(Weights weights, InitializeWeights(layer->config(), in_channels));
+  TCONV_ASSIGN_OR_RETURN(Weights weights, InitializeWeights(config, in_channels));
 
   MutexLock quota_lock(quota_mutex_);
   MutexLock lock(layer->change_mutex());
@@ -191,7 +193,8 @@ StatusOr<int64_t> LayerHost::ReplaceWeights(const std::string& name,
 StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, const WeightsSource& source,
                                         std::optional<int64_t> if_version) {
   return ReplaceWeights(name, if_version, [&](const Layer& layer) {
-    return MakeWeights(layer.config(), layer.newest().in_channels, source, kVersionOfTheStore);
+    return MakeWeights(layer.settings()->config, layer.newest().in_channels, source,
+                       kVersionOfTheStore);
   });
 }
 
@@ -199,7 +202,7 @@ StatusOr<int64_t> LayerHost::SetWeights(const std::string& name, Tensor kernel,
                                         std::optional<Tensor> bias,
                                         std::optional<int64_t> if_version) {
   return ReplaceWeights(name, if_version, [&](const Layer& layer) {
-    return AdoptWeights(layer.config(), layer.newest().in_channels, std::move(kernel),
+    return AdoptWeights(layer.settings()->config, layer.newest().in_channels, std::move(kernel),
                         std::move(bias), kVersionOfTheStore);
   });
 }
@@ -209,9 +212,10 @@ Status LayerHost::CheckNewWeights(const std::string& name, const Shape& kernel,
                                   std::optional<int64_t> if_version) {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->FindBuilt(name));
   TCONV_RETURN_IF_ERROR(CheckVersion(*layer, if_version));
+  const auto settings = layer->settings();
   const int64_t in_channels = layer->newest().in_channels;
-  TCONV_RETURN_IF_ERROR(CheckWeightBytes(layer->config(), in_channels, limits_.max_layer_bytes));
-  return CheckWeightShapes(layer->config(), in_channels, kernel, bias);
+  TCONV_RETURN_IF_ERROR(CheckWeightBytes(settings->config, in_channels, limits_.max_layer_bytes));
+  return CheckWeightShapes(settings->config, in_channels, kernel, bias);
 }
 
 StatusOr<std::shared_ptr<const Weights>> LayerHost::GetWeights(const std::string& name) {
@@ -240,8 +244,9 @@ void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
       job->result = prepared.status();
     }
   }
+  const auto settings = layer->settings();
   for (const ForwardBatch batch : FormBatches(ready, limits_.max_output_bytes)) {
-    Compute(layer->config(), weights, batch);
+    Compute(settings->config, weights, batch);
   }
 }
 
@@ -253,7 +258,8 @@ StatusOr<ReadyForward> LayerHost::Prepare(const Layer& layer,
   ReadyForward ready;
   ready.job = &job;
   TCONV_ASSIGN_OR_RETURN(
-      ready.problem, MakeDeconvProblem(layer.config(), weights->in_channels(), job.input->shape()));
+      ready.problem,
+      MakeDeconvProblem(layer.settings()->config, weights->in_channels(), job.input->shape()));
   TCONV_RETURN_IF_ERROR(CheckOutputBytes(job, ready.problem, limits_.max_output_bytes));
   if (ready.problem.dst_shape().num_elements() > 0) {
     ready.computation =
@@ -291,10 +297,12 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
   TCONV_ASSIGN_OR_RETURN(const LayerCatalog::Served served, catalog_->FindServed(forward.layer));
   const auto& [layer, weights] = served;
   if (weights->version < forward.min_version) return VersionNotServed(*layer, forward.min_version);
-  TCONV_ASSIGN_OR_RETURN(const DeconvProblem problem,
-                         MakeDeconvProblem(layer->config(), weights->in_channels(), forward.shape));
+  const auto settings = layer->settings();
+  TCONV_ASSIGN_OR_RETURN(
+      const DeconvProblem problem,
+      MakeDeconvProblem(settings->config, weights->in_channels(), forward.shape));
   auto session = std::make_unique<ForwardSession>(
-      layer->config(), weights,
+      settings->config, weights,
       SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes,
                       quota_.PlanShareOf(forward.layer)),
       forward.dtype, forward.compute_losses);
@@ -311,7 +319,8 @@ ForwardOutlook LayerHost::OutlookOf(const std::string& name, const Shape& input_
   const auto served = catalog_->Peek(name);
   if (!served.has_value()) return {};
   const auto& [layer, weights] = *served;
-  const auto problem = MakeDeconvProblem(layer->config(), weights->in_channels(), input_shape);
+  const auto problem =
+      MakeDeconvProblem(layer->settings()->config, weights->in_channels(), input_shape);
   const auto plan = problem.ok() ? plans_.Find(*problem, weights) : nullptr;
   return plan == nullptr ? ForwardOutlook()
                          : ForwardOutlook{plan->least_time.value(), plan->gains_in_batches};
@@ -320,17 +329,19 @@ ForwardOutlook LayerHost::OutlookOf(const std::string& name, const Shape& input_
 StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,
                                                      std::span<const int64_t> input_shape) {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
-  return tconv::server::ComputeOutputShape(layer->config(), input_shape);
+  return tconv::server::ComputeOutputShape(layer->settings()->config, input_shape);
 }
 
 LayerInfo LayerHost::Describe(const Layer& layer) const {
+  const auto settings = layer.settings();
   const LayerSnapshot snapshot = layer.snapshot();
   LayerInfo info;
   info.name = layer.name();
-  info.config = layer.config();
+  info.config = settings->config;
+  info.optimizer = settings->optimizer;
   info.in_channels = snapshot.in_channels;
   info.parameter_count =
-      snapshot.is_built() ? ParameterCount(layer.config(), snapshot.in_channels) : 0;
+      snapshot.is_built() ? ParameterCount(info.config, snapshot.in_channels) : 0;
   info.weights_version = snapshot.weights_version;
   const auto weights = catalog_->LoadedWeightsOf(layer);
   if (weights != nullptr) info.weight_bytes_held = weights->size_bytes();

@@ -25,6 +25,7 @@
 #include "server/host/queued_call.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
+#include "server/layer/optimizer.h"
 #include "server/layer/slabs.h"
 #include "server/layer/weights.h"
 #include "server/store/layer_store.h"
@@ -65,6 +66,7 @@ struct LayerDraft {
 struct LayerInfo {
   std::string name;
   LayerConfig config;
+  std::optional<Optimizer> optimizer;
   int64_t in_channels = 0;
   int64_t parameter_count = 0;
   int64_t weights_version = 0;

@@ -19,7 +19,7 @@ Usage UsageOf(const TenantRules& tenant, const LayerCatalog& catalog) {
       const LayerSnapshot snapshot = layer->snapshot();
       ++usage.layers;
       if (snapshot.is_built()) {
-        usage.weight_bytes += WeightBytesOf(layer->config(), snapshot.in_channels);
+        usage.weight_bytes += WeightBytesOf(layer->settings()->config, snapshot.in_channels);
       }
     }
   }

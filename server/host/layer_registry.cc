@@ -27,10 +27,10 @@ bool LayerRegistry::IsNews(const std::string& name, int64_t id) const {
   return found == entries_.end() ? id > revision_ : id > found->second.id;
 }
 
-Registered LayerRegistry::Add(LayerRecord record) {
+Registered LayerRegistry::Add(const LayerRecord& record) {
   MutexLock lock(mutex_);
   if (IsNews(record.name, record.id)) {
-    auto layer = std::make_shared<Layer>(std::move(record));
+    auto layer = std::make_shared<Layer>(record);
     Entry& entry = entries_[layer->name()];
     return {layer, std::exchange(entry, Entry{layer->id(), layer, OkStatus()}).layer};
   }

@@ -39,7 +39,7 @@ class LayerRegistry {
   StatusOr<int64_t> IdOf(const std::string& name) const;
 
   // There is one Layer for each id.
-  Registered Add(LayerRecord record);
+  Registered Add(const LayerRecord& record);
   Registered AddDamaged(const DamagedLayer& damaged);
 
   // Erases the layer if it still has the name; returns it unless it was damaged.

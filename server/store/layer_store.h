@@ -92,10 +92,10 @@ class ChangeFeed {
   virtual void Interrupt() = 0;
 };
 
-// The state of the training of a layer, and the versions it was read with.
+// A layer and how far its training is, read as one state.
 struct StoredTraining {
+  LayerRecord layer;
   TrainingState state;
-  StepBase base;
 };
 
 // Layers by name. Every change is one transaction, durable when the call

@@ -141,7 +141,7 @@ StatusOr<StoredTraining> MemoryStore::ReadTraining(const LayerKey& layer) {
     const MutexLock lock(mutex_);
     const Entry* const entry = Find(layer);
     if (entry == nullptr) return LayerNotFound(layer.name);
-    stored.base = entry->record.base();
+    stored.layer = entry->record;
     training = entry->training;
   }
   if (training != nullptr) {
