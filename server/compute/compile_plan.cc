@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/activation_pass.h"
 #include "server/compute/weave.h"
 
 namespace tconv::server {
@@ -27,15 +28,7 @@ class AxisActivationPlan final : public ForwardPlan {
     }
     TCONV_ASSIGN_OR_RETURN(Tensor linear, Tensor::Allocate(dst.dtype, linear_shape_));
     TCONV_RETURN_IF_ERROR(linear_->Execute(src, linear.mutable_view()));
-    if (!is_narrow) {
-      activation_.ApplyAlongAxis(linear.view(), dst);
-      return OkStatus();
-    }
-    TCONV_ASSIGN_OR_RETURN(Tensor wide, Tensor::Converted(linear.view(), DType::kFloat32));
-    TCONV_ASSIGN_OR_RETURN(Tensor result, Tensor::Allocate(DType::kFloat32, dst.shape));
-    activation_.ApplyAlongAxis(wide.view(), result.mutable_view());
-    Convert(result.view(), dst);
-    return OkStatus();
+    return ActivateAlongAxis(activation_, linear.view(), dst);
   }
 
   int64_t bytes_held() const override { return linear_->bytes_held(); }

@@ -251,4 +251,8 @@ std::chrono::nanoseconds ReferenceTime(const DeconvProblem& problem) {
               {n.images * n.outputs * n.filters, 50}});
 }
 
+std::chrono::nanoseconds ReferenceBackwardTime(const DeconvProblem& problem) {
+  return 2 * ReferenceTime(problem);
+}
+
 }  // namespace tconv::server

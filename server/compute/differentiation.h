@@ -7,11 +7,20 @@
 #include "server/base/status.h"
 #include "server/compute/backward_plan_cache.h"
 #include "server/compute/plan_cache.h"
+#include "server/compute/worker_pool.h"
 #include "server/layer/geometry.h"
 #include "server/layer/weights.h"
 #include "server/tensor/tensor.h"
 
 namespace tconv::server {
+
+// What all computations share. Does not own it.
+struct ComputeTools {
+  PlanCache& plans;
+  BackwardPlanCache& backward_plans;
+  WorkerPool& pool;
+  BlockPool& memory;
+};
 
 // Which gradients are wanted.
 struct WantedGradients {
@@ -28,13 +37,13 @@ struct Gradients {
 // Used by one thread, which computes on the pool.
 class Differentiation {
  public:
-  // All that is referred to must outlive this; `problem` is that of the layer, with its
-  // activation.
-  Differentiation(PlanCache& plans, BackwardPlanCache& backward_plans, BlockPool& memory,
-                  const DeconvProblem& problem, std::shared_ptr<const Weights> weights,
-                  CacheShare share = {});
+  // What the tools refer to must outlive this; `problem` is that of the layer, with its
+  // activation, for `weights`.
+  Differentiation(const ComputeTools& tools, DeconvProblem problem,
+                  std::shared_ptr<const Weights> weights, CacheShare share = {});
 
-  // Computes y from `src`, which is in the compute dtype and is kept.
+  // Computes y from `src`, which is in the compute dtype and is kept. Errors of
+  // PlanCache::GetOrCompile() and ForwardPlan::Execute().
   Status RunForward(Tensor src);
   // In the compute dtype. REQUIRES: RunForward().
   ConstTensorView output() const;
@@ -42,12 +51,18 @@ class Differentiation {
   // The gradients of L from dL/dy, in float32 (float64 for float64 problems), in the
   // shape of the output, which is used up: as Keras computes them, rounded to the
   // compute dtype where that is narrower. To be called once, after RunForward().
+  // Errors of BackwardPlanCache::GetOrCompile() and BackwardPlan::Execute().
   StatusOr<Gradients> RunBackward(Tensor diff_output, const WantedGradients& wanted);
 
  private:
-  PlanCache& plans_;
-  BackwardPlanCache& backward_plans_;
-  BlockPool& memory_;
+  // float32, or float64 for float64 problems.
+  DType wide_dtype() const;
+  // Empty when `is_wanted` is not.
+  StatusOr<Tensor> AllocateWide(const Shape& shape, bool is_wanted) const;
+  // `gradient`, rounded to the compute dtype, in the dtype `as`.
+  StatusOr<Tensor> Rounded(Tensor gradient, DType as) const;
+
+  const ComputeTools tools_;
   const DeconvProblem problem_;
   const std::shared_ptr<const Weights> weights_;
   const CacheShare share_;

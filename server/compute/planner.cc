@@ -8,17 +8,9 @@
 namespace tconv::server {
 namespace {
 
-std::string JoinReasons(const std::vector<StrategyVerdict>& verdicts) {
-  std::string joined;
-  for (const StrategyVerdict& verdict : verdicts) {
-    if (!joined.empty()) joined += "; ";
-    joined += verdict.strategy + ": " + verdict.reason;
-  }
-  return joined;
-}
-
-std::string Describe(std::chrono::nanoseconds time) {
-  return fmt::format("{:.3g} ms", std::chrono::duration<double, std::milli>(time).count());
+StatusOr<std::chrono::nanoseconds> TimeOf(const Strategy& strategy, const DeconvProblem& problem) {
+  TCONV_RETURN_IF_ERROR(strategy.Supports(problem));
+  return EstimatedPlanTime(strategy, problem);
 }
 
 }  // namespace
@@ -40,37 +32,17 @@ StatusOr<std::unique_ptr<const Planner>> Planner::Make(
 
 StatusOr<PlanChoice> Planner::Choose(const DeconvProblem& problem, const Strategy* pinned) const {
   const Strategy* const only = pinned != nullptr ? pinned : forced_;
-  PlanChoice choice;
-  std::chrono::nanoseconds best_time{0};
-  StrategyVerdict* best = nullptr;
-  choice.verdicts.resize(strategies_.size());
-  for (size_t i = 0; i < strategies_.size(); ++i) {
-    const Strategy& strategy = *strategies_[i];
-    StrategyVerdict& verdict = choice.verdicts[i];
-    verdict.strategy = std::string(strategy.name());
-    const Status support = strategy.Supports(problem);
-    if (!support.ok()) {
-      verdict.reason = MessageOf(support);
-      continue;
-    }
-    const std::chrono::nanoseconds time = EstimatedPlanTime(strategy, problem);
-    verdict.reason = fmt::format("estimated {}", Describe(time));
-    if (only != nullptr && only != &strategy) continue;
-    if (best == nullptr || time < best_time) {
-      choice.strategy = &strategy;
-      best = &verdict;
-      best_time = time;
-    }
+  std::vector<StrategyCandidate> candidates;
+  for (const auto& strategy : strategies_) {
+    candidates.push_back({.name = std::string(strategy->name()),
+                          .estimated_time = TimeOf(*strategy, problem),
+                          .may_compute = only == nullptr || only == strategy.get()});
   }
-  if (best == nullptr) {
-    return MakeError(StatusCode::kUnimplemented, "no strategy takes the problem: {}",
-                     JoinReasons(choice.verdicts));
-  }
-  best->chosen = true;
-  best->reason += only == nullptr   ? ", the least"
-                  : only == forced_ ? ", and forced"
-                                    : ", and pinned";
-  return choice;
+  TCONV_ASSIGN_OR_RETURN(StrategyChoice choice, ChooseLeast(candidates));
+  choice.verdicts[choice.chosen].reason += only == nullptr   ? ", the least"
+                                           : only == forced_ ? ", and forced"
+                                                             : ", and pinned";
+  return PlanChoice{strategies_[choice.chosen].get(), std::move(choice.verdicts)};
 }
 
 }  // namespace tconv::server

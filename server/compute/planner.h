@@ -7,15 +7,9 @@
 
 #include "server/base/status.h"
 #include "server/compute/strategy.h"
+#include "server/compute/strategy_choice.h"
 
 namespace tconv::server {
-
-// What one candidate said to a problem.
-struct StrategyVerdict {
-  std::string strategy;
-  bool chosen = false;
-  std::string reason;
-};
 
 struct PlanChoice {
   const Strategy* strategy = nullptr;     // owned by the planner

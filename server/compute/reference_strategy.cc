@@ -4,24 +4,12 @@
 #include <vector>
 
 #include "server/compute/cost_model.h"
-#include "server/compute/phases.h"
+#include "server/compute/image_loops.h"
 #include "server/compute/strategies.h"
 #include "server/compute/weights_cast.h"
 
 namespace tconv::server {
 namespace {
-
-// Distances between neighbours in a tensor of images.
-struct ImageStrides {
-  int64_t image;
-  int64_t channel;
-  int64_t position;
-};
-
-ImageStrides StridesOf(DataFormat format, int64_t channels, int64_t positions) {
-  if (format == DataFormat::kChannelsLast) return {channels * positions, 1, channels};
-  return {channels * positions, positions, 1};
-}
 
 class ReferencePlan final : public ForwardPlan {
  public:
@@ -54,23 +42,15 @@ class ReferencePlan final : public ForwardPlan {
  private:
   // z = transposed_convolution(x, kernel)
   void Convolve(std::span<const double> x, std::span<double> z) const {
-    const ImageStrides x_strides = SrcStrides();
-    const ImageStrides z_strides = DstStrides();
+    const ImageStrides x_strides = SrcStrides(problem_);
+    const ImageStrides z_strides = DstStrides(problem_);
     for (int64_t n = 0; n < problem_.batch; ++n) {
       const double* image = x.data() + n * x_strides.image;
       double* out = z.data() + n * z_strides.image;
-      for (int64_t d = 0; d < axes_[0].out; ++d) {
-        const std::vector<Contribution> of_d = ContributionsOf(axes_[0], d);
-        for (int64_t h = 0; h < axes_[1].out; ++h) {
-          const std::vector<Contribution> of_dh =
-              CombineContributions(of_d, ContributionsOf(axes_[1], h), axes_[1]);
-          for (int64_t w = 0; w < axes_[2].out; ++w, out += z_strides.position) {
-            const std::vector<Contribution> of_dhw =
-                CombineContributions(of_dh, ContributionsOf(axes_[2], w), axes_[2]);
-            ConvolvePosition(image, x_strides, of_dhw, out, z_strides.channel);
-          }
-        }
-      }
+      ForEachOutput(axes_, [&](int64_t o, const std::vector<Contribution>& contributions) {
+        ConvolvePosition(image, x_strides, contributions, out + o * z_strides.position,
+                         z_strides.channel);
+      });
     }
   }
 
@@ -93,7 +73,7 @@ class ReferencePlan final : public ForwardPlan {
   }
 
   void AddBias(std::span<double> z) const {
-    const ImageStrides strides = DstStrides();
+    const ImageStrides strides = DstStrides(problem_);
     const std::span<const double> bias = bias_->view().values<double>();
     for (size_t i = 0; i < z.size(); ++i) {
       const int64_t oc = static_cast<int64_t>(i) / strides.channel % problem_.out_channels;
@@ -107,15 +87,6 @@ class ReferencePlan final : public ForwardPlan {
     TCONV_ASSIGN_OR_RETURN(Tensor rounded, Tensor::Converted(z.view(), problem_.dtype));
     Convert(rounded.view(), z.mutable_view());
     return OkStatus();
-  }
-
-  ImageStrides SrcStrides() const {
-    return StridesOf(problem_.data_format, problem_.in_channels,
-                     axes_[0].in * axes_[1].in * axes_[2].in);
-  }
-  ImageStrides DstStrides() const {
-    return StridesOf(problem_.data_format, problem_.out_channels,
-                     axes_[0].out * axes_[1].out * axes_[2].out);
   }
 
   const DeconvProblem problem_;

@@ -5,39 +5,14 @@
 // copy of the widest instruction set for all callers.
 #pragma once
 
-#include "server/compute/weave_formats_isa.h"
+#include "server/compute/vector_math_isa.h"
 
 namespace tconv::server {
 namespace {
 
 #if defined(TCONV_HAS_LIBMVEC)
 
-// The vector forms of the C library's functions, by the names that the vector
-// ABI of x86-64 gives them.
-#if defined(__AVX512F__)
-#define TCONV_VECTOR_FORM(function) __asm__("_ZGVeN16v_" function)
-#elif defined(__AVX2__)
-#define TCONV_VECTOR_FORM(function) __asm__("_ZGVdN8v_" function)
-#else
-#define TCONV_VECTOR_FORM(function) __asm__("_ZGVbN4v_" function)
-#endif
-
-extern "C" {
-Vector VectorErf(Vector) TCONV_VECTOR_FORM("erff");
-Vector VectorExp(Vector) TCONV_VECTOR_FORM("expf");
-Vector VectorExpm1(Vector) TCONV_VECTOR_FORM("expm1f");
-Vector VectorLog(Vector) TCONV_VECTOR_FORM("logf");
-Vector VectorLog1p(Vector) TCONV_VECTOR_FORM("log1pf");
-Vector VectorTanh(Vector) TCONV_VECTOR_FORM("tanhf");
-}
-
-inline Vector Magnitude(Vector z) { return z < 0 ? -z : z; }
-
 // The formulas of the layer's activations.
-inline Vector Sigmoid(Vector z) {
-  const Vector e = VectorExp(-Magnitude(z));
-  return (z < 0 ? e : All(1)) / (1 + e);
-}
 inline Vector Elu(Vector z, float alpha) { return z > 0 ? z : alpha * VectorExpm1(z); }
 inline Vector Softplus(Vector z) {
   return (z < 0 ? All(0) : z) + VectorLog1p(VectorExp(-Magnitude(z)));
@@ -79,6 +54,9 @@ bool Activate(VectorActivation activation, float parameter, float* values, size_
   switch (activation) {
     case VectorActivation::kNone:
       return true;
+    case VectorActivation::kRelu:
+    case VectorActivation::kLeakyRelu:
+      return false;
     case VectorActivation::kTanh:
       return apply([](Vector z) { return VectorTanh(z); });
     case VectorActivation::kSigmoid:
@@ -104,15 +82,6 @@ bool Activate(VectorActivation activation, float parameter, float* values, size_
 }
 
 #else
-
-inline Vector VectorExp(Vector z) {
-  for (size_t i = 0; i < kLanes; ++i) z[i] = __builtin_expf(z[i]);
-  return z;
-}
-inline Vector VectorLog(Vector z) {
-  for (size_t i = 0; i < kLanes; ++i) z[i] = __builtin_logf(z[i]);
-  return z;
-}
 
 bool Activate(VectorActivation activation, float, float*, size_t) {
   return activation == VectorActivation::kNone;

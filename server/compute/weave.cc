@@ -19,42 +19,19 @@ constexpr size_t kLongestRun = kActivatedPositions * kMostActivatedChannels;
 // Rows that follow each other without a gap are joined up to this length.
 constexpr size_t kJoinedLength = 512;
 
-float NumberOf(const ObjectSpec& spec, const char* argument) {
-  return static_cast<float>(std::get<double>(spec.arguments.at(argument)));
-}
-
 // Sets the rule's activation if the kernels apply it in passing.
-bool IsWoven(const Activation& activation, WeaveRule& rule) {
-  const std::string& name = activation.spec().name;
-  if (name == "linear") return true;
-  if (name == "relu" && activation.HasDefaultArguments()) {
+bool IsWoven(const Activation& activation, const VectorForm& form, WeaveRule& rule) {
+  if (activation.is_linear()) return true;
+  if (form.activation == VectorActivation::kRelu) {
     rule.activation = WovenActivation::kRelu;
     return true;
   }
-  if (name == "leaky_relu") {
+  if (form.activation == VectorActivation::kLeakyRelu) {
     rule.activation = WovenActivation::kLeakyRelu;
-    rule.negative_slope = NumberOf(activation.spec(), "negative_slope");
+    rule.negative_slope = form.parameter;
     return true;
   }
   return false;
-}
-
-// kNone for activations without a vector form.
-VectorActivation VectorActivationOf(const ObjectSpec& spec) {
-  static constexpr std::pair<const char*, VectorActivation> kForms[] = {
-      {"tanh", VectorActivation::kTanh}, {"sigmoid", VectorActivation::kSigmoid},
-      {"silu", VectorActivation::kSilu}, {"elu", VectorActivation::kElu},
-      {"selu", VectorActivation::kSelu}, {"softplus", VectorActivation::kSoftplus},
-      {"gelu", VectorActivation::kGelu}, {"exponential", VectorActivation::kExponential},
-      {"mish", VectorActivation::kMish},
-  };
-  for (const auto& [name, form] : kForms) {
-    if (spec.name != name) continue;
-    const bool is_approximate =
-        form == VectorActivation::kGelu && std::get<bool>(spec.arguments.at("approximate"));
-    return is_approximate ? VectorActivation::kApproximateGelu : form;
-  }
-  return VectorActivation::kNone;
 }
 
 ChannelActivation ChannelActivationOf(const ObjectSpec& spec) {
@@ -91,19 +68,14 @@ Weave::Weave(const DeconvProblem& problem, const std::vector<float>& bias)
     : kernels_(WeaveKernelsForThisCpu()),
       element_bytes_(SizeOf(problem.dtype)),
       activation_(problem.activation),
+      form_(VectorFormOf(problem.activation)),
       channel_activation_(ChannelActivationOf(problem.activation.spec())),
       channels_(static_cast<size_t>(problem.out_channels)),
       run_length_(kRunLength),
       joined_length_(kJoinedLength) {
   rule_.dtype = problem.dtype;
-  is_activation_woven_ = IsWoven(activation_, rule_);
-  vector_activation_ = VectorActivationOf(activation_.spec());
-  if (vector_activation_ == VectorActivation::kElu) {
-    parameter_ = NumberOf(activation_.spec(), "alpha");
-  }
-  if (!kernels_.activate(vector_activation_, parameter_, nullptr, 0)) {
-    vector_activation_ = VectorActivation::kNone;
-  }
+  is_activation_woven_ = IsWoven(activation_, form_, rule_);
+  if (!kernels_.activate(form_.activation, form_.parameter, nullptr, 0)) form_ = {};
   if (channel_activation_ != ChannelActivation::kNone) {
     const size_t together = kActivatedPositions * channels_;
     run_length_ = std::max<size_t>(1, kRunLength / together) * together;
@@ -168,10 +140,10 @@ void Weave::FinishPlane(float* sums, size_t length, size_t channel) const {
 void Weave::Activate(float* values, size_t length) const {
   if (channel_activation_ != ChannelActivation::kNone) {
     kernels_.activate_channels(channel_activation_, values, length / channels_, channels_);
-  } else if (vector_activation_ == VectorActivation::kNone) {
+  } else if (form_.activation == VectorActivation::kNone) {
     activation_.ApplyElementwise(std::span<float>(values, length));
   } else {
-    kernels_.activate(vector_activation_, parameter_, values, length);
+    kernels_.activate(form_.activation, form_.parameter, values, length);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/base/status.h"
+#include "server/compute/vector_form.h"
 #include "server/compute/weave_kernels.h"
 #include "server/layer/geometry.h"
 #include "server/layer/weights.h"
@@ -95,9 +96,8 @@ class Weave {
   WeaveRule rule_;
   size_t element_bytes_;
   Activation activation_;
+  VectorForm form_;
   bool is_activation_woven_;
-  VectorActivation vector_activation_;
-  float parameter_ = 0;  // of the vector activation
   ChannelActivation channel_activation_ = ChannelActivation::kNone;
   size_t channels_;
   size_t run_length_;        // of values that are activated together

@@ -12,9 +12,12 @@ namespace tconv::server {
 // Activations that finish_rows() and finish_plane() apply in passing.
 enum class WovenActivation : uint8_t { kLinear, kRelu, kLeakyRelu };
 
-// Activations that have a pass of their own over values in the L1 cache.
+// Activations that have a pass of their own over values in the L1 cache, and
+// derivatives that have one. The first two are woven on the way forward.
 enum class VectorActivation : uint8_t {
   kNone,
+  kRelu,
+  kLeakyRelu,  // parameter: the negative slope
   kTanh,
   kSigmoid,
   kSilu,
@@ -87,8 +90,8 @@ struct WeaveKernels {
   void (*finish_plane)(const WeaveRule& rule, float* values, size_t length, float bias);
 
   // values[i] = activation(values[i]), within 4 units of the last place of each
-  // transcendental function. False, and nothing done, when this build has no
-  // vector form of it.
+  // transcendental function. False, and nothing done, when there is no such form
+  // of it in this build.
   bool (*activate)(VectorActivation activation, float parameter, float* values, size_t length);
 
   // values[p * channels + c], for c < channels, become their softmax or its

@@ -240,14 +240,6 @@ void Interleave(DType dtype, const float* values, size_t stride, size_t planes, 
   });
 }
 
-// e^z for z <= 0. Results below the least normal number are 0: the function of
-// the library leaves its vectors for them.
-inline Vector Decay(Vector z) {
-  constexpr float kLeast = -87.0f;
-  const Vector e = VectorExp(z < kLeast ? All(kLeast) : z);
-  return z < kLeast ? All(0) : e;
-}
-
 // Each lane is a position.
 inline void ActivatePositions(ChannelActivation activation, Vector* channels, size_t count) {
   Vector max = channels[0];

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/compute/convert_on_pool.h"
 #include "server/compute/tiles.h"
 
 namespace tconv::server {
@@ -43,8 +44,7 @@ class OverlapPlanesPlan final : public ForwardPlan {
 
   Status Execute(ConstTensorView src, TensorView dst) const override {
     if (src.dtype == multiplied_as_) return ExecuteAsMultiplied(src, dst);
-    TCONV_ASSIGN_OR_RETURN(const Tensor wide,
-                           ConvertImages(pool_, src, problem_.batch, multiplied_as_));
+    TCONV_ASSIGN_OR_RETURN(const Tensor wide, ConvertedOnPool(pool_, src, multiplied_as_));
     return ExecuteAsMultiplied(wide.view(), dst);
   }
 

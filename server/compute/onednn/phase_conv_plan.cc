@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/compute/convert_on_pool.h"
 #include "server/compute/tiles.h"
 
 namespace tconv::server {
@@ -34,7 +35,7 @@ class PhaseConvPlan final : public ForwardPlan {
     if (src.dtype == multiplied_as_ && !is_planar_) return ExecuteAsMultiplied(src, dst);
     TCONV_ASSIGN_OR_RETURN(const Tensor images,
                            is_planar_ ? ConvertToChannelsLast(pool_, src, problem_, multiplied_as_)
-                                      : ConvertImages(pool_, src, problem_.batch, multiplied_as_));
+                                      : ConvertedOnPool(pool_, src, multiplied_as_));
     return ExecuteAsMultiplied(images.view(), dst);
   }
 

@@ -143,28 +143,6 @@ DType MultipliedAs(DType dtype) {
   return dtype == DType::kBFloat16 && IsBFloat16Faster() ? DType::kBFloat16 : DType::kFloat32;
 }
 
-StatusOr<Tensor> ConvertImages(WorkerPool& pool, ConstTensorView images, int64_t batch,
-                               DType dtype) {
-  TCONV_ASSIGN_OR_RETURN(Tensor converted, Tensor::Allocate(dtype, images.shape));
-  const Shape image = {images.shape.num_elements() / batch};
-  const TensorView out = converted.mutable_view();
-  const auto expected_time = ConversionTime(images.shape.num_elements());
-  TCONV_RETURN_IF_ERROR(
-      pool.Run({.tasks = batch, .expected_time = expected_time}, [&](int64_t n, std::byte*) {
-        const std::byte* from = images.data + n * images.size_bytes() / batch;
-        std::byte* to = out.data + n * out.size_bytes() / batch;
-        if (images.dtype == DType::kBFloat16 && dtype == DType::kFloat32) {
-          WeaveKernelsForThisCpu().widen(reinterpret_cast<const BFloat16*>(from),
-                                         static_cast<size_t>(image.num_elements()),
-                                         reinterpret_cast<float*>(to));
-        } else {
-          Convert({images.dtype, image, from}, {dtype, image, to});
-        }
-        return OkStatus();
-      }));
-  return converted;
-}
-
 StatusOr<Tensor> ConvertToChannelsLast(WorkerPool& pool, ConstTensorView images,
                                        const DeconvProblem& problem, DType dtype) {
   TCONV_ASSIGN_OR_RETURN(Tensor converted, Tensor::Allocate(dtype, images.shape));

@@ -122,11 +122,6 @@ dnnl::memory::data_type OneDnnTypeOf(DType dtype);
 // types. Sums are float32. REQUIRES: dtype is not float64.
 DType MultipliedAs(DType dtype);
 
-// `batch` images in another type, converted on the pool. RESOURCE_EXHAUSTED
-// without memory.
-StatusOr<Tensor> ConvertImages(WorkerPool& pool, ConstTensorView images, int64_t batch,
-                               DType dtype);
-
 // The channels_first images of a problem as channels_last ones in another type,
 // converted on the pool. RESOURCE_EXHAUSTED without memory.
 StatusOr<Tensor> ConvertToChannelsLast(WorkerPool& pool, ConstTensorView images,

@@ -1,0 +1,11 @@
+#include "server/compute/backward_strategies.h"
+
+namespace tconv::server {
+
+StatusOr<std::vector<std::unique_ptr<const BackwardStrategy>>> MakeBackwardStrategies(WorkerPool&) {
+  std::vector<std::unique_ptr<const BackwardStrategy>> strategies;
+  strategies.push_back(MakeReferenceBackwardStrategy());
+  return strategies;
+}
+
+}  // namespace tconv::server
