@@ -16,6 +16,9 @@ namespace tconv::server {
 StatusOr<std::vector<std::unique_ptr<const BackwardStrategy>>> MakeBackwardStrategies(
     WorkerPool& pool);
 
+// "window_matmul": matrix products with the windows of outputs that inputs reach.
+std::unique_ptr<const BackwardStrategy> MakeWindowMatmulStrategy(WorkerPool& pool);
+
 // "reference": plain loops on the calling thread with float64 sums, the oracle for
 // every other strategy.
 std::unique_ptr<const BackwardStrategy> MakeReferenceBackwardStrategy();

@@ -251,6 +251,16 @@ std::chrono::nanoseconds ReferenceTime(const DeconvProblem& problem) {
               {n.images * n.outputs * n.filters, 50}});
 }
 
+std::chrono::nanoseconds WindowMatmulTime(const DeconvProblem& problem) {
+  const Counts n(problem);
+  const double windows = n.images * n.inputs * n.live_taps * n.filters;
+  return Sum(
+      {{1, 2000},
+       {2 * windows * WholeVectors(n.channels), 1.15 * kMultiplication},
+       {windows, 0.15},
+       {n.is_planar ? n.images * (n.outputs * n.filters + 2 * n.inputs * n.channels) : 0, 0.4}});
+}
+
 std::chrono::nanoseconds ReferenceBackwardTime(const DeconvProblem& problem) {
   return 2 * ReferenceTime(problem);
 }

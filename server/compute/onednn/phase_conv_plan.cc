@@ -33,9 +33,11 @@ class PhaseConvPlan final : public ForwardPlan {
 
   Status Execute(ConstTensorView src, TensorView dst) const override {
     if (src.dtype == multiplied_as_ && !is_planar_) return ExecuteAsMultiplied(src, dst);
-    TCONV_ASSIGN_OR_RETURN(const Tensor images,
-                           is_planar_ ? ConvertToChannelsLast(pool_, src, problem_, multiplied_as_)
-                                      : ConvertedOnPool(pool_, src, multiplied_as_));
+    TCONV_ASSIGN_OR_RETURN(Tensor images, Tensor::Allocate(multiplied_as_, src.shape));
+    const TensorView pixels = images.mutable_view();
+    TCONV_RETURN_IF_ERROR(
+        is_planar_ ? PlanesToPixels(pool_, src, problem_.batch, problem_.in_channels, pixels)
+                   : ConvertOnPool(pool_, src, pixels));
     return ExecuteAsMultiplied(images.view(), dst);
   }
 

@@ -6,9 +6,6 @@
 #include <exception>
 #include <new>
 
-#include "server/compute/tiles.h"
-#include "server/compute/weave_kernels.h"
-
 namespace tconv::server {
 namespace {
 
@@ -22,11 +19,6 @@ constexpr size_t kMaxIdleCalls = 16;
 
 // The library counts extents in int; beyond this nothing has been tested.
 constexpr int64_t kMaxElements = int64_t{1} << 31;
-
-// What a task transposes of an image: enough to be worth a task. Runs of
-// positions begin where cache lines do.
-constexpr int64_t kElementsPerTask = 64 << 10;
-constexpr int64_t kRunUnit = 32;
 
 StatusOr<Tensor> AllocateBytes(size_t bytes) {
   return Tensor::Allocate(DType::kFloat32,
@@ -141,36 +133,6 @@ dnnl::memory::data_type OneDnnTypeOf(DType dtype) {
 
 DType MultipliedAs(DType dtype) {
   return dtype == DType::kBFloat16 && IsBFloat16Faster() ? DType::kBFloat16 : DType::kFloat32;
-}
-
-StatusOr<Tensor> ConvertToChannelsLast(WorkerPool& pool, ConstTensorView images,
-                                       const DeconvProblem& problem, DType dtype) {
-  TCONV_ASSIGN_OR_RETURN(Tensor converted, Tensor::Allocate(dtype, images.shape));
-  const TensorView out = converted.mutable_view();
-  const int64_t channels = problem.in_channels;
-  const int64_t positions = images.shape.num_elements() / problem.batch / channels;
-  const int64_t run = CeilDiv(kElementsPerTask, channels * kRunUnit) * kRunUnit;
-  const int64_t runs = CeilDiv(positions, run);
-  const auto element_bytes = [](DType type) { return static_cast<int64_t>(SizeOf(type)); };
-  TCONV_RETURN_IF_ERROR(pool.Run(
-      {.tasks = problem.batch * runs, .expected_time = ConversionTime(images.shape.num_elements())},
-      [&](int64_t task, std::byte*) {
-        const int64_t image = task / runs * channels * positions;
-        const int64_t first = task % runs * run;
-        const Transposition planes = {
-            .rows = static_cast<size_t>(channels),
-            .columns = static_cast<size_t>(std::min(run, positions - first)),
-            .from = images.dtype,
-            .src_stride = static_cast<size_t>(positions),
-            .to = dtype,
-            .dst_stride = static_cast<size_t>(channels),
-        };
-        WeaveKernelsForThisCpu().transpose(
-            planes, images.data + (image + first) * element_bytes(images.dtype),
-            out.data + (image + first * channels) * element_bytes(dtype));
-        return OkStatus();
-      }));
-  return converted;
 }
 
 Status FitsOneDnn(const DeconvProblem& problem) {

@@ -122,11 +122,6 @@ dnnl::memory::data_type OneDnnTypeOf(DType dtype);
 // types. Sums are float32. REQUIRES: dtype is not float64.
 DType MultipliedAs(DType dtype);
 
-// The channels_first images of a problem as channels_last ones in another type,
-// converted on the pool. RESOURCE_EXHAUSTED without memory.
-StatusOr<Tensor> ConvertToChannelsLast(WorkerPool& pool, ConstTensorView images,
-                                       const DeconvProblem& problem, DType dtype);
-
 // UNIMPLEMENTED, with the reason, for problems outside of what oneDNN computes:
 // float64, empty tensors, tensors beyond its indices.
 Status FitsOneDnn(const DeconvProblem& problem);

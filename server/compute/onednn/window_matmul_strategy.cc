@@ -1,0 +1,319 @@
+// Both gradients as matrix products with the windows of diff_dst (windows.h), of which
+// a tile at a time is made in cache. The kernel and its gradient are read and written
+// as Keras stores them: to bring megabytes of weights into another layout, as the
+// library's convolutions want them, takes longer than to multiply with them.
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "server/compute/backward_strategies.h"
+#include "server/compute/convert_on_pool.h"
+#include "server/compute/cost_model.h"
+#include "server/compute/onednn/runtime.h"
+#include "server/compute/tiles.h"
+#include "server/compute/weave_kernels.h"
+#include "server/compute/windows.h"
+
+namespace tconv::server {
+namespace {
+
+// A tile of the windows takes a half of the smallest L2 cache in use.
+constexpr int64_t kMostTilePositions = 256;
+constexpr int64_t kLeastTilePositions = 48;
+constexpr int64_t kChunkColumns = 512;
+
+// Tasks of one gradient, for many threads.
+constexpr int64_t kEnoughTasks = 4;
+constexpr int64_t kLeastInputChannels = 128;
+
+// Sums of the kernel's gradient that stay in the cache while tiles pass by; and parts
+// of the positions, each of which has such sums of its own.
+constexpr int64_t kCachedSums = 128 << 10;
+constexpr int64_t kMostParts = 16;
+
+// Rows that lie `stride` elements apart.
+struct Factor {
+  const float* values;
+  int64_t stride;
+  bool is_transposed = false;
+};
+
+struct ProductShape {
+  int64_t rows;
+  int64_t columns;
+  int64_t terms;  // of each sum
+};
+
+// result = a * b, or result += a * b. Throws dnnl::error.
+void Multiply(const Factor& a, const Factor& b, const ProductShape& shape, bool add, float* result,
+              int64_t result_stride) {
+  dnnl::error::wrap_c_api(
+      dnnl_sgemm(a.is_transposed ? 'T' : 'N', b.is_transposed ? 'T' : 'N', shape.rows,
+                 shape.columns, shape.terms, 1.0f, a.values, a.stride, b.values, b.stride,
+                 add ? 1.0f : 0.0f, result, result_stride),
+      "could not multiply matrices");
+}
+
+// Tensors of one run, all channels_last.
+struct Operands {
+  const float* kernel;
+  const float* src;
+  const float* diff_dst;
+  float* diff_src;     // null when not asked for
+  float* diff_kernel;  // null when not asked for
+};
+
+// Positions, of all images together.
+struct Tile {
+  int64_t first;
+  int64_t count;
+};
+
+class WindowMatmulPlan final : public BackwardPlan {
+ public:
+  WindowMatmulPlan(WorkerPool& pool, const DeconvProblem& problem, Windows windows)
+      : pool_(pool),
+        problem_(problem),
+        windows_(std::move(windows)),
+        in_channels_(problem.in_channels),
+        expected_time_(2 * ExpectedTime(problem)) {
+    const int64_t positions = windows_.positions();
+    tile_ = std::clamp(CeilDiv(positions, kEnoughTasks), kLeastTilePositions, kMostTilePositions);
+    tiles_ = CeilDiv(positions, tile_);
+    tile_ = CeilDiv(positions, tiles_);
+    for (const WindowChunk& chunk : windows_.chunks()) {
+      widest_chunk_ = std::max(widest_chunk_, chunk.columns);
+      live_rows_ += chunk.columns;
+    }
+    if (live_rows_ * in_channels_ <= kCachedSums) parts_ = std::min(kMostParts, tiles_);
+    channel_sets_ =
+        std::min(CeilDiv(kEnoughTasks, tiles_), CeilDiv(in_channels_, kLeastInputChannels));
+  }
+
+  Status Execute(const BackwardArguments& arguments) const override {
+    Operands operands = {.kernel = Values(arguments.kernel),
+                         .src = Values(arguments.src),
+                         .diff_dst = Values(arguments.diff_dst),
+                         .diff_src = Values(arguments.diff_src),
+                         .diff_kernel = Values(arguments.diff_kernel)};
+    if (problem_.data_format == DataFormat::kChannelsLast) return Compute(operands);
+
+    TCONV_ASSIGN_OR_RETURN(const Tensor src, ToPixels(arguments.src, problem_.in_channels));
+    TCONV_ASSIGN_OR_RETURN(const Tensor diff_dst,
+                           ToPixels(arguments.diff_dst, problem_.out_channels));
+    operands.src = Values(src.view());
+    operands.diff_dst = Values(diff_dst.view());
+    if (operands.diff_src == nullptr) return Compute(operands);
+    TCONV_ASSIGN_OR_RETURN(Tensor diff_src,
+                           Tensor::Allocate(DType::kFloat32, arguments.diff_src.shape));
+    operands.diff_src = Values(diff_src.mutable_view());
+    TCONV_RETURN_IF_ERROR(Compute(operands));
+    return PixelsToPlanes(pool_, diff_src.view(), problem_.batch, problem_.in_channels,
+                          arguments.diff_src);
+  }
+
+  int64_t bytes_held() const override {
+    return static_cast<int64_t>(sizeof(*this) + windows_.chunks().size() * sizeof(WindowChunk));
+  }
+
+ private:
+  static const float* Values(ConstTensorView tensor) {
+    return reinterpret_cast<const float*>(tensor.data);
+  }
+  static float* Values(TensorView tensor) { return reinterpret_cast<float*>(tensor.data); }
+
+  StatusOr<Tensor> ToPixels(ConstTensorView planes, int64_t channels) const {
+    TCONV_ASSIGN_OR_RETURN(Tensor pixels, Tensor::Allocate(planes.dtype, planes.shape));
+    TCONV_RETURN_IF_ERROR(
+        PlanesToPixels(pool_, planes, problem_.batch, channels, pixels.mutable_view()));
+    return pixels;
+  }
+
+  Status Compute(const Operands& operands) const {
+    if (operands.diff_kernel != nullptr) ClearDeadTaps(operands.diff_kernel);
+    return parts_ > 0 ? ComputeByParts(operands) : ComputeByChunks(operands);
+  }
+
+  // Taps that reach no output are in no chunk.
+  void ClearDeadTaps(float* diff_kernel) const {
+    int64_t row = 0;
+    const auto clear_to = [&](int64_t end) {
+      std::fill(diff_kernel + row * in_channels_, diff_kernel + end * in_channels_, 0.0f);
+    };
+    for (const WindowChunk& chunk : windows_.chunks()) {
+      clear_to(chunk.first_kernel_row);
+      row = chunk.first_kernel_row + chunk.columns;
+    }
+    int64_t rows = problem_.out_channels;
+    for (const AxisGeometry& axis : problem_.axes) rows *= axis.kernel;
+    clear_to(rows);
+  }
+
+  // For kernels of some kilobytes: a task makes the windows of a part of the positions
+  // once, for both gradients, and has sums of its own, which are added in their order.
+  Status ComputeByParts(const Operands& operands) const {
+    Tensor sums;
+    if (operands.diff_kernel != nullptr) {
+      TCONV_ASSIGN_OR_RETURN(sums,
+                             Tensor::Allocate(DType::kFloat32, {parts_, live_rows_, in_channels_}));
+    }
+    float* const all_sums = Values(sums.mutable_view());
+    TCONV_RETURN_IF_ERROR(RunTasks(parts_, [&](int64_t part, float* windows) {
+      ComputePart(operands, part, all_sums, windows);
+    }));
+    if (operands.diff_kernel == nullptr) return OkStatus();
+    return RunTasks(static_cast<int64_t>(windows_.chunks().size()), [&](int64_t chunk, float*) {
+      AddParts(all_sums, static_cast<size_t>(chunk), operands.diff_kernel);
+    });
+  }
+
+  void ComputePart(const Operands& operands, int64_t part, float* all_sums, float* windows) const {
+    const int64_t first_tile = part * tiles_ / parts_;
+    const int64_t last_tile = (part + 1) * tiles_ / parts_;
+    for (int64_t t = first_tile; t < last_tile; ++t) {
+      const Tile tile = TileAt(t);
+      float* sums = all_sums == nullptr ? nullptr : all_sums + part * live_rows_ * in_channels_;
+      for (const WindowChunk& chunk : windows_.chunks()) {
+        windows_.Gather(chunk, tile.first, tile.count, operands.diff_dst, windows);
+        if (operands.diff_src != nullptr) {
+          AddToSource(operands, chunk, tile, windows, {0, in_channels_});
+        }
+        if (sums == nullptr) continue;
+        AddToKernel(operands, chunk, tile, windows, t > first_tile, sums);
+        sums += chunk.columns * in_channels_;
+      }
+    }
+  }
+
+  void AddParts(const float* all_sums, size_t index, float* diff_kernel) const {
+    const WindowChunk& chunk = windows_.chunks()[index];
+    const float* terms[kMostParts];
+    int64_t first_row = 0;
+    for (size_t i = 0; i < index; ++i) first_row += windows_.chunks()[i].columns;
+    for (int64_t part = 0; part < parts_; ++part) {
+      terms[part] = all_sums + (part * live_rows_ + first_row) * in_channels_;
+    }
+    WeaveKernelsForThisCpu().sum_rows(terms, static_cast<size_t>(parts_),
+                                      static_cast<size_t>(chunk.columns * in_channels_),
+                                      diff_kernel + chunk.first_kernel_row * in_channels_);
+  }
+
+  // For large kernels: tasks of diff_kernel are chunks, which no other task writes;
+  // those of diff_src are tiles, and sets of channels where tiles are few.
+  Status ComputeByChunks(const Operands& operands) const {
+    const auto chunks = static_cast<int64_t>(windows_.chunks().size());
+    const int64_t source_tasks = operands.diff_src == nullptr ? 0 : tiles_ * channel_sets_;
+    const int64_t kernel_tasks = operands.diff_kernel == nullptr ? 0 : chunks;
+    return RunTasks(source_tasks + kernel_tasks, [&](int64_t task, float* windows) {
+      if (task < source_tasks) {
+        ComputeSource(operands, TileAt(task / channel_sets_), task % channel_sets_, windows);
+      } else {
+        ComputeKernel(operands, windows_.chunks()[static_cast<size_t>(task - source_tasks)],
+                      windows);
+      }
+    });
+  }
+
+  void ComputeSource(const Operands& operands, const Tile& tile, int64_t channel_set,
+                     float* windows) const {
+    const Range channels = {channel_set * in_channels_ / channel_sets_,
+                            (channel_set + 1) * in_channels_ / channel_sets_};
+    for (const WindowChunk& chunk : windows_.chunks()) {
+      windows_.Gather(chunk, tile.first, tile.count, operands.diff_dst, windows);
+      AddToSource(operands, chunk, tile, windows, channels);
+    }
+  }
+
+  void ComputeKernel(const Operands& operands, const WindowChunk& chunk, float* windows) const {
+    float* sums = operands.diff_kernel + chunk.first_kernel_row * in_channels_;
+    for (int64_t t = 0; t < tiles_; ++t) {
+      const Tile tile = TileAt(t);
+      windows_.Gather(chunk, tile.first, tile.count, operands.diff_dst, windows);
+      AddToKernel(operands, chunk, tile, windows, t > 0, sums);
+    }
+  }
+
+  // The first chunk begins the sums.
+  void AddToSource(const Operands& operands, const WindowChunk& chunk, const Tile& tile,
+                   const float* windows, const Range& channels) const {
+    Multiply(
+        {windows, chunk.columns, false},
+        {operands.kernel + chunk.first_kernel_row * in_channels_ + channels.begin, in_channels_},
+        {tile.count, channels.size(), chunk.columns}, &chunk != &windows_.chunks().front(),
+        operands.diff_src + tile.first * in_channels_ + channels.begin, in_channels_);
+  }
+
+  void AddToKernel(const Operands& operands, const WindowChunk& chunk, const Tile& tile,
+                   const float* windows, bool add, float* sums) const {
+    Multiply({windows, chunk.columns, true},
+             {operands.src + tile.first * in_channels_, in_channels_},
+             {chunk.columns, in_channels_, tile.count}, add, sums, in_channels_);
+  }
+
+  Tile TileAt(int64_t tile) const {
+    const int64_t first = tile * tile_;
+    return {first, std::min(tile_, windows_.positions() - first)};
+  }
+
+  // Calls task(index, memory for a tile of windows), which may throw dnnl::error.
+  template <typename Task>
+  Status RunTasks(int64_t tasks, Task task) const {
+    const size_t windows_bytes = static_cast<size_t>(tile_ * widest_chunk_) * sizeof(float);
+    return pool_.Run({tasks, windows_bytes, expected_time_},
+                     [&](int64_t index, std::byte* scratch) {
+                       return CallOneDnn([&] {
+                         task(index, reinterpret_cast<float*>(scratch));
+                         return OkStatus();
+                       });
+                     });
+  }
+
+  WorkerPool& pool_;
+  const DeconvProblem problem_;
+  const Windows windows_;
+  const int64_t in_channels_;
+  const std::chrono::nanoseconds expected_time_;
+  int64_t tile_ = 0;  // positions of each tile but the last
+  int64_t tiles_ = 0;
+  int64_t widest_chunk_ = 0;
+  int64_t live_rows_ = 0;     // of the kernel: those of all chunks
+  int64_t parts_ = 0;         // of the positions; 0: tasks are chunks of the kernel
+  int64_t channel_sets_ = 1;  // of the tasks of diff_src
+};
+
+class WindowMatmulStrategy final : public BackwardStrategy {
+ public:
+  explicit WindowMatmulStrategy(WorkerPool& pool) : pool_(pool) {}
+
+  std::string_view name() const override { return "window_matmul"; }
+
+  Status Supports(const DeconvProblem& problem) const override {
+    TCONV_RETURN_IF_ERROR(FitsOneDnn(problem));
+    if (Windows(problem, kChunkColumns).chunks().empty()) {
+      return MakeError(StatusCode::kUnimplemented, "no tap reaches an output");
+    }
+    return OkStatus();
+  }
+
+  std::chrono::nanoseconds EstimatedTime(const DeconvProblem& problem) const override {
+    return WindowMatmulTime(problem);
+  }
+
+  StatusOr<std::unique_ptr<const BackwardPlan>> Compile(
+      const DeconvProblem& problem) const override {
+    return std::make_unique<const WindowMatmulPlan>(pool_, problem,
+                                                    Windows(problem, kChunkColumns));
+  }
+
+ private:
+  WorkerPool& pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<const BackwardStrategy> MakeWindowMatmulStrategy(WorkerPool& pool) {
+  return std::make_unique<const WindowMatmulStrategy>(pool);
+}
+
+}  // namespace tconv::server
