@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "server/compute/backward_strategies.h"
 #include "server/compute/compile_plan.h"
 #include "server/compute/onednn/compat.h"
 #include "server/compute/onednn/runtime.h"
@@ -16,6 +17,7 @@ namespace {
 
 using dnnl::memory;
 using server::AxisGeometry;
+using server::BackwardStrategy;
 using server::DeconvProblem;
 using server::DType;
 using server::Shape;
@@ -72,20 +74,53 @@ Contender RunOnTeam(int threads, const typename Primitive::primitive_desc& desc,
           }};
 }
 
-}  // namespace
-
-Machine::Machine(int threads)
-    : pool(server::WorkerPool::Make(threads).value()),
-      planner(server::Planner::Make(server::MakeStrategies(*pool).value(), "").value()),
-      strategies(server::MakeStrategies(*pool).value()) {}
-
-std::vector<const Strategy*> Machine::TakersOf(const DeconvProblem& problem) const {
-  std::vector<const Strategy*> takers;
+// Of `strategies`, those that take the problem.
+template <typename S>
+std::vector<const S*> WithoutReference(const std::vector<std::unique_ptr<const S>>& strategies,
+                                       const DeconvProblem& problem) {
+  std::vector<const S*> takers;
   for (const auto& strategy : strategies) {
     if (strategy->name() == "reference" || !strategy->Supports(problem).ok()) continue;
     takers.push_back(strategy.get());
   }
   return takers;
+}
+
+// What oneDNN asks to know of a deconvolution.
+struct DeconvolutionDims {
+  explicit DeconvolutionDims(const DeconvProblem& problem)
+      : src({problem.batch, problem.in_channels}),
+        dst({problem.batch, problem.out_channels}),
+        kernel({problem.out_channels, problem.in_channels}) {
+    for (const AxisGeometry& axis : problem.axes) {
+      src.push_back(axis.in);
+      dst.push_back(axis.out);
+      kernel.push_back(axis.kernel);
+      strides.push_back(axis.stride);
+      dilations.push_back(axis.dilation - 1);
+      begin.push_back(axis.crop_begin);
+      end.push_back(axis.crop_end());
+    }
+  }
+
+  memory::dims src, dst, kernel, strides, dilations, begin, end;
+};
+
+}  // namespace
+
+Machine::Machine(int threads)
+    : pool(server::WorkerPool::Make(threads).value()),
+      planner(server::Planner::Make(server::MakeStrategies(*pool).value(), "").value()),
+      strategies(server::MakeStrategies(*pool).value()),
+      backward_planner(server::MakeBackwardStrategies(*pool).value()),
+      backward_strategies(server::MakeBackwardStrategies(*pool).value()) {}
+
+std::vector<const Strategy*> Machine::TakersOf(const DeconvProblem& problem) const {
+  return WithoutReference(strategies, problem);
+}
+
+std::vector<const BackwardStrategy*> Machine::BackwardTakersOf(const DeconvProblem& problem) const {
+  return WithoutReference(backward_strategies, problem);
 }
 
 StatusOr<Contender> MakePlanContender(const Strategy& strategy, const testing::ShapeRow& row) {
@@ -104,19 +139,7 @@ StatusOr<Contender> MakePlanContender(const Strategy& strategy, const testing::S
 
 StatusOr<Contender> MakeBaselineContender(const DeconvProblem& problem, int threads) {
   const auto type = server::OneDnnTypeOf(problem.dtype);
-  memory::dims src = {problem.batch, problem.in_channels};
-  memory::dims dst = {problem.batch, problem.out_channels};
-  memory::dims kernel = {problem.out_channels, problem.in_channels};
-  memory::dims strides, dilations, begin, end;
-  for (const AxisGeometry& axis : problem.axes) {
-    src.push_back(axis.in);
-    dst.push_back(axis.out);
-    kernel.push_back(axis.kernel);
-    strides.push_back(axis.stride);
-    dilations.push_back(axis.dilation - 1);
-    begin.push_back(axis.crop_begin);
-    end.push_back(axis.crop_end());
-  }
+  const DeconvolutionDims dims(problem);
   return MakeOnTeam(threads, [&] {
     const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
     dnnl::primitive_attr attributes;
@@ -126,9 +149,10 @@ StatusOr<Contender> MakeBaselineContender(const DeconvProblem& problem, int thre
                           : memory::desc();
     const auto desc = server::MakePrimitiveDesc<dnnl::deconvolution_forward>(
         engine, attributes, dnnl::prop_kind::forward_inference,
-        dnnl::algorithm::deconvolution_direct, memory::desc(src, type, ImageTag(problem)),
-        memory::desc(kernel, type, memory::format_tag::any), bias,
-        memory::desc(dst, type, ImageTag(problem)), strides, dilations, begin, end);
+        dnnl::algorithm::deconvolution_direct, memory::desc(dims.src, type, ImageTag(problem)),
+        memory::desc(dims.kernel, type, memory::format_tag::any), bias,
+        memory::desc(dims.dst, type, ImageTag(problem)), dims.strides, dims.dilations, dims.begin,
+        dims.end);
     std::unordered_map<int, memory> arguments = {
         {DNNL_ARG_SRC, RandomMemory(desc.src_desc(), engine, problem.dtype)},
         {DNNL_ARG_WEIGHTS, RandomMemory(desc.weights_desc(), engine, problem.dtype)},
@@ -137,6 +161,68 @@ StatusOr<Contender> MakeBaselineContender(const DeconvProblem& problem, int thre
       arguments[DNNL_ARG_BIAS] = RandomMemory(desc.bias_desc(), engine, problem.dtype);
     }
     return RunOnTeam<dnnl::deconvolution_forward>(threads, desc, std::move(arguments));
+  });
+}
+
+StatusOr<Contender> MakeBackwardContender(const BackwardStrategy& strategy,
+                                          const DeconvProblem& problem) {
+  struct Tensors {
+    std::shared_ptr<const server::Weights> weights;
+    Tensor src, diff_dst, diff_src, diff_kernel;
+  };
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const server::BackwardPlan> plan,
+                         strategy.Compile(problem));
+  const auto tensors = std::make_shared<Tensors>();
+  tensors->weights = testing::RandomWeights(problem, DType::kFloat32, 1);
+  tensors->src = RandomTensor(problem.src_shape(), DType::kFloat32, 2);
+  tensors->diff_dst = RandomTensor(problem.linear_shape(), DType::kFloat32, 3);
+  TCONV_ASSIGN_OR_RETURN(tensors->diff_src, Tensor::Allocate(DType::kFloat32, problem.src_shape()));
+  TCONV_ASSIGN_OR_RETURN(tensors->diff_kernel,
+                         Tensor::Allocate(DType::kFloat32, tensors->weights->kernel.shape()));
+  return Contender{.how = std::string(strategy.name()), .run = [plan, tensors] {
+                     return plan->Execute({.kernel = tensors->weights->kernel.view(),
+                                           .src = tensors->src.view(),
+                                           .diff_dst = tensors->diff_dst.view(),
+                                           .diff_src = tensors->diff_src.mutable_view(),
+                                           .diff_kernel = tensors->diff_kernel.mutable_view()});
+                   }};
+}
+
+StatusOr<Contender> MakeBackwardBaselineContender(const DeconvProblem& problem, int threads) {
+  constexpr auto kType = memory::data_type::f32;
+  const DeconvolutionDims dims(problem);
+  const memory::desc src(dims.src, kType, ImageTag(problem));
+  const memory::desc dst(dims.dst, kType, ImageTag(problem));
+  const memory::desc kernel(dims.kernel, kType, memory::format_tag::any);
+  return MakeOnTeam(threads, [&]() -> StatusOr<Contender> {
+    const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+    const dnnl::primitive_attr attributes;
+    constexpr auto kDirect = dnnl::algorithm::deconvolution_direct;
+    const auto forward = server::MakePrimitiveDesc<dnnl::deconvolution_forward>(
+        engine, attributes, dnnl::prop_kind::forward_training, kDirect, src, kernel, dst,
+        dims.strides, dims.dilations, dims.begin, dims.end);
+    const auto by_src = server::MakeBackwardPrimitiveDesc<dnnl::deconvolution_backward_data>(
+        engine, attributes, forward, kDirect, src, kernel, dst, dims.strides, dims.dilations,
+        dims.begin, dims.end);
+    const auto by_kernel = server::MakeBackwardPrimitiveDesc<dnnl::deconvolution_backward_weights>(
+        engine, attributes, forward, kDirect, src, kernel, dst, dims.strides, dims.dilations,
+        dims.begin, dims.end);
+    const memory diff_dst = RandomMemory(dst, engine, DType::kFloat32);
+    Contender first = RunOnTeam<dnnl::deconvolution_backward_data>(
+        threads, by_src,
+        {{DNNL_ARG_DIFF_DST, diff_dst},
+         {DNNL_ARG_WEIGHTS, RandomMemory(by_src.weights_desc(), engine, DType::kFloat32)},
+         {DNNL_ARG_DIFF_SRC, memory(src, engine)}});
+    Contender second = RunOnTeam<dnnl::deconvolution_backward_weights>(
+        threads, by_kernel,
+        {{DNNL_ARG_DIFF_DST, diff_dst},
+         {DNNL_ARG_SRC, RandomMemory(src, engine, DType::kFloat32)},
+         {DNNL_ARG_DIFF_WEIGHTS, memory(by_kernel.diff_weights_desc(), engine)}});
+    return Contender{.how = first.how + ", " + second.how,
+                     .run = [first = std::move(first), second = std::move(second)]() -> Status {
+                       TCONV_RETURN_IF_ERROR(first.run());
+                       return second.run();
+                     }};
   });
 }
 

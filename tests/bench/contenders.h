@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/base/status.h"
+#include "server/compute/backward_planner.h"
 #include "server/compute/planner.h"
 #include "server/compute/strategy.h"
 #include "server/compute/worker_pool.h"
@@ -28,10 +29,14 @@ struct Machine {
 
   // The strategies that take the problem, without the reference.
   std::vector<const server::Strategy*> TakersOf(const server::DeconvProblem& problem) const;
+  std::vector<const server::BackwardStrategy*> BackwardTakersOf(
+      const server::DeconvProblem& problem) const;
 
   const std::unique_ptr<server::WorkerPool> pool;
   const std::unique_ptr<const server::Planner> planner;
   const std::vector<std::unique_ptr<const server::Strategy>> strategies;
+  const server::BackwardPlanner backward_planner;
+  const std::vector<std::unique_ptr<const server::BackwardStrategy>> backward_strategies;
 };
 
 // A plan of `strategy`, which must outlive it. Errors of CompilePlan().
@@ -43,6 +48,16 @@ server::StatusOr<Contender> MakePlanContender(const server::Strategy& strategy,
 // layouts, with weights packed beforehand. UNIMPLEMENTED where oneDNN has none.
 server::StatusOr<Contender> MakeBaselineContender(const server::DeconvProblem& problem,
                                                   int threads);
+
+// As MakePlanContender(), for both gradients by a strategy of the way back.
+server::StatusOr<Contender> MakeBackwardContender(const server::BackwardStrategy& strategy,
+                                                  const server::DeconvProblem& problem);
+
+// oneDNN's deconvolution_backward_data and deconvolution_backward_weights in float32, on
+// an OpenMP team of `threads`, the user's layouts of images and the library's of weights:
+// what it would take to bring them there and back is left out.
+server::StatusOr<Contender> MakeBackwardBaselineContender(const server::DeconvProblem& problem,
+                                                          int threads);
 
 // oneDNN's product of two large square matrices of `dtype` into float32, on an
 // OpenMP team of `threads`: the peak that can be reached in practice. `size` is

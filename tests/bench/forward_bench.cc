@@ -13,11 +13,11 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tests/bench/bench_registration.h"
 #include "tests/bench/bench_table.h"
 #include "tests/bench/case_cost.h"
 #include "tests/bench/contenders.h"
@@ -28,40 +28,8 @@ namespace tconv::bench {
 namespace {
 
 using server::DType;
-using server::StatusOr;
 using server::Strategy;
 using ::tconv::testing::ShapeRow;
-
-using MakeContender = std::function<StatusOr<Contender>()>;
-
-// What one run does, in 1e9 of the unit a second.
-struct Amount {
-  const char* unit;
-  double count = 0;
-};
-
-void RunContender(benchmark::State& state, const MakeContender& make, const Amount& amount) {
-  const auto contender = make();
-  if (!contender.ok()) {
-    return state.SkipWithError(server::MessageOf(contender.status()).c_str());
-  }
-  server::Status status = contender->run();  // warms up
-  for (auto _ : state) status.Update(contender->run());
-  EndOpenMpTeam();
-  if (!status.ok()) return state.SkipWithError(server::MessageOf(status).c_str());
-  state.SetLabel(contender->how);
-  state.counters[amount.unit] =
-      benchmark::Counter(amount.count * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
-}
-
-void Register(const BenchKey& key, MakeContender make, Amount amount) {
-  const auto run = [make = std::move(make), amount](benchmark::State& state) {
-    RunContender(state, make, amount);
-  };
-  benchmark::RegisterBenchmark(key.ToString().c_str(), run)
-      ->UseRealTime()
-      ->Unit(benchmark::kMillisecond);
-}
 
 void RegisterPeaks(int threads) {
   constexpr double kSize = kPeakMatmulSize;
@@ -98,16 +66,6 @@ void RegisterRow(const Machine& machine, const ShapeRow& row) {
            {"GB/s", static_cast<double>(cost.src_bytes + cost.dst_bytes)});
 }
 
-// google-benchmark renamed the field in 1.8.
-template <typename Run>
-bool HasFailed(const Run& run) {
-  if constexpr (requires { run.skipped; }) {
-    return static_cast<bool>(run.skipped);
-  } else {
-    return run.error_occurred;
-  }
-}
-
 // Prints the usual lines, and the table at the end.
 class TableReporter : public benchmark::ConsoleReporter {
  public:
@@ -127,12 +85,6 @@ class TableReporter : public benchmark::ConsoleReporter {
  private:
   BenchTable table_;
 };
-
-std::vector<ShapeRow> BenchRows() {
-  std::vector<ShapeRow> rows = testing::ReadShapeTable();
-  std::erase_if(rows, [](const ShapeRow& row) { return !row.is_bench; });
-  return rows;
-}
 
 int Main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);

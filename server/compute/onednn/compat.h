@@ -22,6 +22,21 @@ typename Primitive::primitive_desc MakePrimitiveDesc(const dnnl::engine& engine,
 #endif
 }
 
+// The same for a primitive of the way back, of which `forward` is the way forward.
+template <typename Primitive, typename ForwardDesc, typename... Arguments>
+typename Primitive::primitive_desc MakeBackwardPrimitiveDesc(const dnnl::engine& engine,
+                                                             const dnnl::primitive_attr& attributes,
+                                                             const ForwardDesc& forward,
+                                                             Arguments&&... arguments) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(engine, std::forward<Arguments>(arguments)..., forward,
+                                            attributes);
+#else
+  return typename Primitive::primitive_desc(
+      typename Primitive::desc(std::forward<Arguments>(arguments)...), attributes, engine, forward);
+#endif
+}
+
 // Lets a primitive end with a ReLU.
 inline void AppendRelu(dnnl::primitive_attr& attributes) {
   dnnl::post_ops operations;
