@@ -283,6 +283,21 @@ Status Optimizer::CheckState(const OptimizerState& state, const Weights& weights
   return OkStatus();
 }
 
+StatusOr<OptimizerState> Optimizer::AdoptState(OptimizerState state, const Weights& weights) const {
+  const DType dtype = weights.kernel.dtype();
+  const auto adopt = [dtype](Tensor& tensor) -> Status {
+    if (tensor.dtype() == dtype) return OkStatus();
+    TCONV_ASSIGN_OR_RETURN(tensor, Tensor::Converted(tensor.view(), dtype));
+    return OkStatus();
+  };
+  for (auto& [kind, slot] : state.slots) {
+    TCONV_RETURN_IF_ERROR(adopt(slot.kernel));
+    if (slot.bias.has_value()) TCONV_RETURN_IF_ERROR(adopt(*slot.bias));
+  }
+  TCONV_RETURN_IF_ERROR(CheckState(state, weights));
+  return state;
+}
+
 Status Optimizer::Step(const LayerConfig& config, WeightTensors gradients,
                        std::optional<double> learning_rate, Weights& weights,
                        OptimizerState& state) const {

@@ -46,6 +46,10 @@ class Optimizer {
   // type. INVALID_ARGUMENT about `iterations` or `slots.<kind>.<kernel or bias>`.
   Status CheckState(const OptimizerState& state, const Weights& weights) const;
 
+  // `state` with its slots in the type of the weights. Errors of CheckState(), which
+  // holds afterwards; RESOURCE_EXHAUSTED without memory.
+  StatusOr<OptimizerState> AdoptState(OptimizerState state, const Weights& weights) const;
+
   // One step, in the order of Keras: gradients are clipped, weights decay, the rule
   // is applied, then the constraints of `config`; the iterations are counted up.
   // Computed in the variable dtype; in float32, and rounded once, where that has 16
