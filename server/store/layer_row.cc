@@ -5,23 +5,28 @@
 
 #include "server/store/store_errors.h"
 #include "server/wire/layer_codec.h"
+#include "server/wire/optimizer_codec.h"
 
 namespace tconv::server {
 
 LayerRow RowOf(const LayerRecord& record) {
-  return {.name = record.name,
+  return {.id = record.id,
+          .name = record.name,
           .config = ToProto(record.config).SerializeAsString(),
           .in_channels = record.in_channels,
-          .weights_version = record.weights_version};
+          .weights_version = record.weights_version,
+          .settings_version = record.settings_version,
+          .optimizer =
+              record.optimizer.has_value() ? ToProto(*record.optimizer).SerializeAsString() : ""};
 }
 
 Digest DigestOf(const LayerRow& row) {
-  return DigestBuilder()
-      .Add(row.name)
-      .Add(row.config)
-      .Add(row.in_channels)
-      .Add(row.weights_version)
-      .Finish();
+  DigestBuilder builder;
+  builder.Add(row.name).Add(row.config).Add(row.in_channels).Add(row.weights_version);
+  if (row.settings_version != 0 || !row.optimizer.empty()) {
+    builder.Add(row.settings_version).Add(row.optimizer);
+  }
+  return builder.Finish();
 }
 
 LayerRow Verified(LayerRow row, ByteSpan digest) {
@@ -30,20 +35,32 @@ LayerRow Verified(LayerRow row, ByteSpan digest) {
 }
 
 StatusOr<LayerRecord> RecordOf(const LayerRow& row) {
-  v1::LayerConfig proto;
-  if (!row.is_intact || !proto.ParseFromString(row.config)) {
+  v1::LayerConfig config;
+  v1::KerasObject optimizer;
+  if (!row.is_intact || !config.ParseFromString(row.config) ||
+      !optimizer.ParseFromString(row.optimizer)) {
     return LayerDamaged(row.name, "the stored description is not what was written");
   }
-  StatusOr<LayerConfig> config = LayerConfigFromProto(proto);
-  if (!config.ok()) {
-    return LayerDamaged(row.name, "the stored configuration is not valid: " +
-                                      std::string(config.status().message()));
+  StatusOr<LayerConfig> valid_config = LayerConfigFromProto(config);
+  if (!valid_config.ok()) {
+    return LayerDamaged(
+        row.name, "the stored configuration is not valid: " + MessageOf(valid_config.status()));
   }
-  return LayerRecord{.name = row.name,
-                     .config = *std::move(config),
+  LayerRecord record{.name = row.name,
+                     .config = *std::move(valid_config),
                      .in_channels = row.in_channels,
                      .weights_version = row.weights_version,
+                     .optimizer = std::nullopt,
+                     .settings_version = row.settings_version,
                      .id = row.id};
+  if (row.optimizer.empty()) return record;
+  StatusOr<Optimizer> valid_optimizer = OptimizerFromProto(optimizer);
+  if (!valid_optimizer.ok()) {
+    return LayerDamaged(
+        row.name, "the stored optimizer is not valid: " + MessageOf(valid_optimizer.status()));
+  }
+  record.optimizer = *std::move(valid_optimizer);
+  return record;
 }
 
 void AddTo(LayerIndex& index, const LayerRow& row) {

@@ -11,20 +11,22 @@
 
 namespace tconv::server {
 
-// One row of the table `layer`.
+// One row of the table `layer`, without the training.
 struct LayerRow {
   int64_t id = 0;
   std::string name;
   std::string config;  // serialized tconv.v1.LayerConfig
   int64_t in_channels = 0;
   int64_t weights_version = 0;
-  bool is_intact = true;  // the digest is the one that was written
+  int64_t settings_version = 0;
+  std::string optimizer = {};  // serialized tconv.v1.KerasObject; empty: none
+  bool is_intact = true;       // the digest is the one that was written
 };
 
-// A row to be inserted; without its id.
 LayerRow RowOf(const LayerRecord& record);
 
-// Of all columns but the id.
+// Of all columns but the id. Settings as created do not count: rows that were written
+// when there were no others keep their digest.
 Digest DigestOf(const LayerRow& row);
 
 // A row as it was read, with the digest that lay beside it.

@@ -92,6 +92,22 @@ class ChangeFeed {
   virtual void Interrupt() = 0;
 };
 
+// A change of a layer that exists.
+struct LayerChange {
+  // At which the stored layer has to be, if that matters.
+  std::optional<int64_t> weights_version = {};
+  std::optional<int64_t> settings_version = {};
+  // What takes the place of what the layer has; null: that stays.
+  const Weights* weights = nullptr;
+  const LayerRecord* settings = nullptr;  // config.trainable, optimizer, settings_version
+  const TrainingState* training = nullptr;
+
+  // ABORTED when the stored layer is at another version, which the message tells.
+  Status CheckBase(const LayerRecord& stored) const;
+  // To what the record tells of all this.
+  void ApplyTo(LayerRecord& record) const;
+};
+
 // A layer and how far its training is, read as one state.
 struct StoredTraining {
   LayerRecord layer;
@@ -121,28 +137,24 @@ class LayerStore {
   // weights->version. ALREADY_EXISTS.
   virtual StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) = 0;
 
-  // Sets weights and version of an existing layer, and in_channels from the
-  // weights. NOT_FOUND when no layer has this id, even if another one has its
-  // name by now; ABORTED when the stored version is not `expected_version`,
-  // with the stored one in the message.
-  virtual Status PutWeights(const LayerKey& layer, const Weights& weights,
-                            int64_t expected_version) = 0;
+  // Changes an existing layer. NOT_FOUND when no layer has this id, even if another
+  // one has its name by now; ABORTED as LayerChange::CheckBase().
+  virtual Status Update(const LayerKey& layer, const LayerChange& change) = 0;
 
-  // Sets config.trainable, the optimizer and settings_version from `settings`, whose
-  // key() tells the layer. From now on `state` is that of its training; null: that
-  // stays. NOT_FOUND as above; ABORTED when the stored settings_version is not
-  // `expected_version`, with the stored one in the message.
-  virtual Status PutSettings(const LayerRecord& settings, const TrainingState* state,
-                             int64_t expected_version) = 0;
+  // Update() of weights and version, and in_channels from the weights. The state of
+  // the training stays.
+  Status PutWeights(const LayerKey& layer, const Weights& weights, int64_t expected_version);
+  // Of the settings of settings.key(). From now on `state` is that of the training;
+  // null: that stays.
+  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
+                     int64_t expected_version);
+  // Of the weights and the state of the training that led there.
+  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
+                 const StepBase& expected);
 
-  // PutWeights() with the state of the training that led there, as one change.
-  // ABORTED when either version is not the expected one.
-  virtual Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
-                         const StepBase& expected) = 0;
-
-  // How far the training is: zeros for a layer that was never trained. PutWeights()
-  // does not change it. NOT_FOUND: no layer has this id. DATA_LOSS: the digest
-  // differs; PutSettings() with a state heals that.
+  // How far the training is: zeros for a layer that was never trained. NOT_FOUND: no
+  // layer has this id. DATA_LOSS: the digest differs; PutSettings() with a state
+  // heals that.
   virtual StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) = 0;
 
   // The weights as they are now, which may be newer than any index that was

@@ -22,10 +22,11 @@ StatusOr<Weights> CopyOf(const Weights& weights) {
   return copy;
 }
 
-// T is Weights or TrainingState.
+// Null for null. T is Weights or TrainingState.
 template <typename T>
-StatusOr<std::shared_ptr<const T>> SharedCopyOf(const T& value) {
-  TCONV_ASSIGN_OR_RETURN(T copy, CopyOf(value));
+StatusOr<std::shared_ptr<const T>> SharedCopyOf(const T* value) {
+  if (value == nullptr) return nullptr;
+  TCONV_ASSIGN_OR_RETURN(T copy, CopyOf(*value));
   return std::make_shared<const T>(std::move(copy));
 }
 
@@ -48,20 +49,6 @@ Status MemoryStore::Charge(int64_t added, int64_t removed) {
   return OkStatus();
 }
 
-Status MemoryStore::Replace(Entry& entry, Entry next) {
-  TCONV_RETURN_IF_ERROR(Charge(next.size_bytes(), entry.size_bytes()));
-  next.revision = NextRevision();
-  entry = std::move(next);
-  return OkStatus();
-}
-
-MemoryStore::Entry MemoryStore::WithWeights(Entry entry, std::shared_ptr<const Weights> weights) {
-  entry.record.in_channels = weights->in_channels();
-  entry.record.weights_version = weights->version;
-  entry.weights = std::move(weights);
-  return entry;
-}
-
 MemoryStore::Entry* MemoryStore::Find(const LayerKey& layer) {
   const auto it = layers_.find(layer.name);
   return it == layers_.end() || it->second.record.id != layer.id ? nullptr : &it->second;
@@ -82,9 +69,7 @@ StatusOr<LayerIndex> MemoryStore::ReadIndex() {
 
 StatusOr<int64_t> MemoryStore::Create(const LayerRecord& record, const Weights* weights) {
   Entry entry{.record = record, .weights = nullptr, .training = nullptr};
-  if (weights != nullptr) {
-    TCONV_ASSIGN_OR_RETURN(entry.weights, SharedCopyOf(*weights));
-  }
+  TCONV_ASSIGN_OR_RETURN(entry.weights, SharedCopyOf(weights));
   const MutexLock lock(mutex_);
   if (layers_.contains(record.name)) return LayerExists(record.name);
   TCONV_RETURN_IF_ERROR(Charge(entry.size_bytes(), 0));
@@ -93,45 +78,22 @@ StatusOr<int64_t> MemoryStore::Create(const LayerRecord& record, const Weights* 
   return layers_.emplace(record.name, std::move(entry)).first->second.record.id;
 }
 
-Status MemoryStore::PutWeights(const LayerKey& layer, const Weights& weights,
-                               int64_t expected_version) {
-  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> copy, SharedCopyOf(weights));
+Status MemoryStore::Update(const LayerKey& layer, const LayerChange& change) {
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> weights, SharedCopyOf(change.weights));
+  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const TrainingState> training,
+                         SharedCopyOf(change.training));
   const MutexLock lock(mutex_);
   Entry* const entry = Find(layer);
   if (entry == nullptr) return LayerNotFound(layer.name);
-  TCONV_RETURN_IF_ERROR(CheckWeightsVersion(entry->record, expected_version));
-  return Replace(*entry, WithWeights(*entry, std::move(copy)));
-}
-
-Status MemoryStore::PutSettings(const LayerRecord& settings, const TrainingState* state,
-                                int64_t expected_version) {
-  std::shared_ptr<const TrainingState> copy;
-  if (state != nullptr) {
-    TCONV_ASSIGN_OR_RETURN(copy, SharedCopyOf(*state));
-  }
-  const MutexLock lock(mutex_);
-  Entry* const entry = Find(settings.key());
-  if (entry == nullptr) return LayerNotFound(settings.name);
-  TCONV_RETURN_IF_ERROR(CheckSettingsVersion(entry->record, expected_version));
+  TCONV_RETURN_IF_ERROR(change.CheckBase(entry->record));
   Entry next = *entry;
-  next.record.config.trainable = settings.config.trainable;
-  next.record.optimizer = settings.optimizer;
-  next.record.settings_version = settings.settings_version;
-  if (copy != nullptr) next.training = std::move(copy);
-  return Replace(*entry, std::move(next));
-}
-
-Status MemoryStore::PutStep(const LayerKey& layer, const Weights& weights,
-                            const TrainingState& state, const StepBase& expected) {
-  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Weights> new_weights, SharedCopyOf(weights));
-  TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const TrainingState> training, SharedCopyOf(state));
-  const MutexLock lock(mutex_);
-  Entry* const entry = Find(layer);
-  if (entry == nullptr) return LayerNotFound(layer.name);
-  TCONV_RETURN_IF_ERROR(CheckBase(entry->record, expected));
-  Entry next = WithWeights(*entry, std::move(new_weights));
-  next.training = std::move(training);
-  return Replace(*entry, std::move(next));
+  change.ApplyTo(next.record);
+  if (weights != nullptr) next.weights = std::move(weights);
+  if (training != nullptr) next.training = std::move(training);
+  TCONV_RETURN_IF_ERROR(Charge(next.size_bytes(), entry->size_bytes()));
+  next.revision = NextRevision();
+  *entry = std::move(next);
+  return OkStatus();
 }
 
 StatusOr<StoredTraining> MemoryStore::ReadTraining(const LayerKey& layer) {

@@ -20,12 +20,7 @@ class MemoryStore final : public LayerStore {
 
   StatusOr<LayerIndex> ReadIndex() override;
   StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
-  Status PutWeights(const LayerKey& layer, const Weights& weights,
-                    int64_t expected_version) override;
-  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
-                     int64_t expected_version) override;
-  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
-                 const StepBase& expected) override;
+  Status Update(const LayerKey& layer, const LayerChange& change) override;
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
@@ -43,14 +38,11 @@ class MemoryStore final : public LayerStore {
     int64_t size_bytes() const;
   };
 
-  static Entry WithWeights(Entry entry, std::shared_ptr<const Weights> weights);
   // Null: no layer has this id.
   Entry* Find(const LayerKey& layer) TCONV_REQUIRES(mutex_);
   // The revision of a change that has just been made; whoever follows is told.
   int64_t NextRevision() TCONV_REQUIRES(mutex_);
   StoreChanges ChangesSince(int64_t revision) const TCONV_REQUIRES(mutex_);
-  // Puts `next` in the place of the entry, or leaves that when there is no room.
-  Status Replace(Entry& entry, Entry next) TCONV_REQUIRES(mutex_);
   // Accounts for `added` bytes in the place of `removed`.
   Status Charge(int64_t added, int64_t removed) TCONV_REQUIRES(mutex_);
 

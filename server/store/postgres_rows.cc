@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "server/store/postgres_schema.h"
 #include "server/store/store_errors.h"
 #include "server/store/tensor_row.h"
+#include "server/store/training_row.h"
 
 namespace tconv::server {
 namespace {
@@ -14,7 +16,8 @@ namespace {
 using Transaction = pqxx::transaction_base;
 
 constexpr char kSelectLayer[] =
-    "SELECT id, name, config, in_channels, weights_version, digest, weights_id FROM tconv.layer ";
+    "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest,"
+    " weights_id, slots_id FROM tconv.layer ";
 
 // A bytea as PostgreSQL writes it in text: \x, then two digits for a byte.
 std::string ReadBytes(const pqxx::field& field) {
@@ -31,14 +34,17 @@ std::string ReadBytes(const pqxx::field& field) {
 }
 
 PostgresLayer ReadLayer(const pqxx::row& row) {
-  const std::string digest = ReadBytes(row[5]);
+  const std::string digest = ReadBytes(row[7]);
   return {.row = Verified({.id = row[0].as<int64_t>(),
                            .name = ReadBytes(row[1]),
                            .config = ReadBytes(row[2]),
                            .in_channels = row[3].as<int64_t>(),
-                           .weights_version = row[4].as<int64_t>()},
+                           .weights_version = row[4].as<int64_t>(),
+                           .settings_version = row[5].as<int64_t>(),
+                           .optimizer = ReadBytes(row[6])},
                           BytesOf(digest)),
-          .weights_id = row[6].as<int64_t>()};
+          .weights_id = row[8].as<int64_t>(),
+          .slots_id = row[9].as<int64_t>()};
 }
 
 StatusOr<PostgresLayer> OnlyLayerOf(const pqxx::result& result, const std::string& name) {
@@ -114,6 +120,17 @@ StatusOr<Tensor> ReadTensor(Transaction& transaction, int64_t weights_id, const 
   return tensor;
 }
 
+// `tensors` are Weights or a TrainingState.
+template <typename Tensors>
+int64_t InsertEachTensor(Transaction& transaction, const Tensors& tensors, int64_t chunk_bytes) {
+  const auto id = transaction.exec("SELECT nextval('tconv.weights_id')")[0][0].as<int64_t>();
+  (void)ForEachTensor(tensors, [&](std::string_view role, ConstTensorView tensor) {
+    InsertTensor(transaction, id, std::string(role), tensor, chunk_bytes);
+    return OkStatus();
+  });
+  return id;
+}
+
 }  // namespace
 
 PostgresCatalog ReadCatalog(Transaction& transaction) {
@@ -152,30 +169,63 @@ StatusOr<PostgresLayer> FindLayer(Transaction& transaction, const std::string& n
                      name);
 }
 
-StatusOr<PostgresLayer> FindLayer(Transaction& transaction, const LayerKey& layer, Lock lock) {
-  return OnlyLayerOf(Exec(transaction, kSelectLayer + ("WHERE id = $1" + Locking(lock)), layer.id),
-                     layer.name);
+StatusOr<IntactLayer> FindIntactLayer(Transaction& transaction, const LayerKey& layer, Lock lock) {
+  TCONV_ASSIGN_OR_RETURN(
+      const PostgresLayer found,
+      OnlyLayerOf(Exec(transaction, kSelectLayer + ("WHERE id = $1" + Locking(lock)), layer.id),
+                  layer.name));
+  TCONV_ASSIGN_OR_RETURN(LayerRecord record, RecordOf(found.row));
+  return IntactLayer{std::move(record), found.weights_id, found.slots_id};
 }
 
-int64_t InsertWeights(Transaction& transaction, const Weights& weights, int64_t chunk_bytes) {
-  const auto id = transaction.exec("SELECT nextval('tconv.weights_id')")[0][0].as<int64_t>();
-  (void)ForEachTensor(weights, [&](std::string_view role, ConstTensorView tensor) {
-    InsertTensor(transaction, id, std::string(role), tensor, chunk_bytes);
-    return OkStatus();
+int64_t InsertTensors(Transaction& transaction, const Weights* weights, int64_t chunk_bytes) {
+  return weights == nullptr ? 0 : InsertEachTensor(transaction, *weights, chunk_bytes);
+}
+
+int64_t InsertTensors(Transaction& transaction, const TrainingState* state, int64_t chunk_bytes) {
+  const bool has_tensors = state != nullptr && !state->optimizer.slots.empty();
+  return has_tensors ? InsertEachTensor(transaction, *state, chunk_bytes) : 0;
+}
+
+void DeleteTensors(Transaction& transaction, int64_t id) {
+  Exec(transaction, "DELETE FROM tconv.chunk WHERE weights_id = $1", id);
+  Exec(transaction, "DELETE FROM tconv.tensor WHERE weights_id = $1", id);
+}
+
+void UpdateLayer(Transaction& transaction, const IntactLayer& layer, int64_t revision) {
+  const LayerRow row = RowOf(layer.record);
+  Exec(transaction,
+       "UPDATE tconv.layer SET config = $2, in_channels = $3, weights_version = $4,"
+       " settings_version = $5, optimizer = $6, digest = $7, weights_id = $8, slots_id = $9,"
+       " revision = $10 WHERE id = $1",
+       row.id, BytesParam(BytesOf(std::string_view(row.config))), row.in_channels,
+       row.weights_version, row.settings_version,
+       BytesParam(BytesOf(std::string_view(row.optimizer))), BytesParam(DigestOf(row)),
+       layer.weights_id, layer.slots_id, revision);
+}
+
+void UpdateTraining(Transaction& transaction, int64_t layer_id, const TrainingState& state) {
+  const std::string column = TrainingColumnOf(state);
+  Exec(transaction, "UPDATE tconv.layer SET training = $2, training_digest = $3 WHERE id = $1",
+       layer_id, BytesParam(BytesOf(std::string_view(column))),
+       BytesParam(DigestOfTraining(column)));
+}
+
+StatusOr<Weights> ReadWeights(Transaction& transaction, const IntactLayer& layer) {
+  return AssembleWeights(layer.record, [&](std::string_view role) {
+    return ReadTensor(transaction, layer.weights_id, std::string(role));
   });
-  return id;
 }
 
-StatusOr<Weights> ReadWeights(Transaction& transaction, const LayerRecord& record,
-                              int64_t weights_id) {
-  return AssembleWeights(record, [&](std::string_view role) {
-    return ReadTensor(transaction, weights_id, std::string(role));
+StatusOr<TrainingState> ReadTraining(Transaction& transaction, const IntactLayer& layer) {
+  const pqxx::result result =
+      Exec(transaction, "SELECT training, training_digest FROM tconv.layer WHERE id = $1",
+           layer.record.id);
+  const std::string column = ReadBytes(result[0][0]);
+  const std::string digest = ReadBytes(result[0][1]);
+  return AssembleTraining(layer.record, column, BytesOf(digest), [&](std::string_view role) {
+    return ReadTensor(transaction, layer.slots_id, std::string(role));
   });
-}
-
-void DeleteWeights(Transaction& transaction, int64_t weights_id) {
-  Exec(transaction, "DELETE FROM tconv.chunk WHERE weights_id = $1", weights_id);
-  Exec(transaction, "DELETE FROM tconv.tensor WHERE weights_id = $1", weights_id);
 }
 
 }  // namespace tconv::server

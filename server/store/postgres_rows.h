@@ -10,6 +10,7 @@
 #include "server/store/layer_row.h"
 #include "server/store/layer_store.h"
 #include "server/store/pqxx_compat.h"
+#include "server/store/training_state.h"
 
 namespace tconv::server {
 
@@ -19,9 +20,11 @@ struct PostgresCatalog {
   int64_t removal_revision = 0;
 };
 
+// A layer, intact or not, and where its tensors are.
 struct PostgresLayer {
   LayerRow row;
   int64_t weights_id = 0;  // 0: not built
+  int64_t slots_id = 0;    // 0: its optimizer remembers nothing
 };
 
 // What comes after others in a change of the store.
@@ -44,17 +47,36 @@ LayerIndex ReadLayersSince(pqxx::transaction_base& transaction, int64_t revision
 enum class Lock { kNone, kForChange };
 StatusOr<PostgresLayer> FindLayer(pqxx::transaction_base& transaction, const std::string& name,
                                   Lock lock);
-StatusOr<PostgresLayer> FindLayer(pqxx::transaction_base& transaction, const LayerKey& layer,
-                                  Lock lock);
 
-// The id of the weights, written in chunks of `chunk_bytes`.
-int64_t InsertWeights(pqxx::transaction_base& transaction, const Weights& weights,
+// An intact layer. A new digest would declare damage of its description valid.
+struct IntactLayer {
+  LayerRecord record;
+  int64_t weights_id = 0;
+  int64_t slots_id = 0;
+};
+// DATA_LOSS; else as above.
+StatusOr<IntactLayer> FindIntactLayer(pqxx::transaction_base& transaction, const LayerKey& layer,
+                                      Lock lock);
+
+// Writes the tensors, in chunks of `chunk_bytes`, beside all others and without a lock
+// of rows. Returns their id; 0 for null, and when there are none.
+int64_t InsertTensors(pqxx::transaction_base& transaction, const Weights* weights,
                       int64_t chunk_bytes);
+int64_t InsertTensors(pqxx::transaction_base& transaction, const TrainingState* state,
+                      int64_t chunk_bytes);
+void DeleteTensors(pqxx::transaction_base& transaction, int64_t id);
+
+// Makes `layer` the description, as of `revision`.
+void UpdateLayer(pqxx::transaction_base& transaction, const IntactLayer& layer, int64_t revision);
+// The tensors apart.
+void UpdateTraining(pqxx::transaction_base& transaction, int64_t layer_id,
+                    const TrainingState& state);
+
 // DATA_LOSS when a tensor is missing or not what was written; NOT_FOUND when the
 // layer is not built.
-StatusOr<Weights> ReadWeights(pqxx::transaction_base& transaction, const LayerRecord& record,
-                              int64_t weights_id);
-void DeleteWeights(pqxx::transaction_base& transaction, int64_t weights_id);
+StatusOr<Weights> ReadWeights(pqxx::transaction_base& transaction, const IntactLayer& layer);
+// DATA_LOSS likewise.
+StatusOr<TrainingState> ReadTraining(pqxx::transaction_base& transaction, const IntactLayer& layer);
 
 inline constexpr char kPostgresChannel[] = "tconv_changed";
 

@@ -50,6 +50,16 @@ constexpr const char* kMigrations[] = {
     );
     -- Trying to compress weights costs time and gains nothing.
     ALTER TABLE tconv.chunk ALTER COLUMN data SET STORAGE EXTERNAL;
+    )",
+    // What an optimizer remembers lies among the tensors under an id of its own: it
+    // stays when weights are replaced.
+    R"(
+    ALTER TABLE tconv.layer
+      ADD COLUMN settings_version bigint NOT NULL DEFAULT 0,  -- 0: as created
+      ADD COLUMN optimizer bytea NOT NULL DEFAULT '',         -- serialized tconv.v1.KerasObject
+      ADD COLUMN training bytea NOT NULL DEFAULT '',          -- serialized tconv.store.TrainingRecord
+      ADD COLUMN training_digest bytea NOT NULL DEFAULT '',   -- of `training` alone
+      ADD COLUMN slots_id bigint NOT NULL DEFAULT 0;          -- 0: none
     )"};
 constexpr int64_t kNewestVersion = std::size(kMigrations);
 

@@ -15,15 +15,11 @@ namespace {
 
 using Transaction = pqxx::transaction_base;
 
-// The layer, if its weights may be replaced. A new digest would declare damage of
-// its description valid.
-StatusOr<PostgresLayer> FindAtVersion(Transaction& transaction, const LayerKey& key,
-                                      int64_t expected_version, Lock lock) {
-  TCONV_ASSIGN_OR_RETURN(PostgresLayer layer, FindLayer(transaction, key, lock));
-  TCONV_RETURN_IF_ERROR(RecordOf(layer.row).status());
-  if (layer.row.weights_version != expected_version) {
-    return VersionMoved(key.name, expected_version, layer.row.weights_version);
-  }
+// The layer, if the change may be made.
+StatusOr<IntactLayer> FindBase(Transaction& transaction, const LayerKey& key,
+                               const LayerChange& change, Lock lock) {
+  TCONV_ASSIGN_OR_RETURN(IntactLayer layer, FindIntactLayer(transaction, key, lock));
+  TCONV_RETURN_IF_ERROR(change.CheckBase(layer.record));
   return layer;
 }
 
@@ -38,12 +34,7 @@ class PostgresStore final : public LayerStore {
 
   StatusOr<LayerIndex> ReadIndex() override;
   StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
-  Status PutWeights(const LayerKey& layer, const Weights& weights,
-                    int64_t expected_version) override;
-  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
-                     int64_t expected_version) override;
-  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
-                 const StepBase& expected) override;
+  Status Update(const LayerKey& layer, const LayerChange& change) override;
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
@@ -68,62 +59,55 @@ StatusOr<int64_t> PostgresStore::Create(const LayerRecord& record, const Weights
   const LayerRow row = RowOf(record);
   return pool_.Write([&](Transaction& transaction) -> StatusOr<int64_t> {
     if (FindLayer(transaction, row.name, Lock::kNone).ok()) return LayerExists(row.name);
-    const int64_t weights_id =
-        weights == nullptr ? 0 : InsertWeights(transaction, *weights, chunk_bytes_);
+    const int64_t weights_id = InsertTensors(transaction, weights, chunk_bytes_);
     TCONV_ASSIGN_OR_RETURN(const int64_t revision, NextRevision(transaction, Change::kWrite));
-    const pqxx::result inserted =
-        Exec(transaction,
-             "INSERT INTO tconv.layer (id, name, config, in_channels, weights_version, digest,"
-             " weights_id, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $1)"
-             " ON CONFLICT (name) DO NOTHING",
-             revision, BytesParam(BytesOf(std::string_view(row.name))),
-             BytesParam(BytesOf(std::string_view(row.config))), row.in_channels,
-             row.weights_version, BytesParam(DigestOf(row)), weights_id);
+    const pqxx::result inserted = Exec(
+        transaction,
+        "INSERT INTO tconv.layer (id, name, config, in_channels, weights_version,"
+        " settings_version, optimizer, digest, weights_id, revision)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $1) ON CONFLICT (name) DO NOTHING",
+        revision, BytesParam(BytesOf(std::string_view(row.name))),
+        BytesParam(BytesOf(std::string_view(row.config))), row.in_channels, row.weights_version,
+        row.settings_version, BytesParam(BytesOf(std::string_view(row.optimizer))),
+        BytesParam(DigestOf(row)), weights_id);
     if (inserted.affected_rows() == 0) return LayerExists(row.name);
     return revision;
   });
 }
 
-Status PostgresStore::PutWeights(const LayerKey& key, const Weights& weights,
-                                 int64_t expected_version) {
+Status PostgresStore::Update(const LayerKey& key, const LayerChange& change) {
   return pool_.Write([&](Transaction& transaction) -> Status {
-    // Before all the weights are sent for nothing.
-    TCONV_RETURN_IF_ERROR(FindAtVersion(transaction, key, expected_version, Lock::kNone).status());
-    const int64_t weights_id = InsertWeights(transaction, weights, chunk_bytes_);
-    TCONV_ASSIGN_OR_RETURN(PostgresLayer layer,
-                           FindAtVersion(transaction, key, expected_version, Lock::kForChange));
-    DeleteWeights(transaction, layer.weights_id);
+    // Before all the tensors are sent for nothing.
+    TCONV_RETURN_IF_ERROR(FindBase(transaction, key, change, Lock::kNone).status());
+    const int64_t weights_id = InsertTensors(transaction, change.weights, chunk_bytes_);
+    const int64_t slots_id = InsertTensors(transaction, change.training, chunk_bytes_);
+    TCONV_ASSIGN_OR_RETURN(IntactLayer layer, FindBase(transaction, key, change, Lock::kForChange));
+    change.ApplyTo(layer.record);
+    if (change.weights != nullptr) {
+      DeleteTensors(transaction, std::exchange(layer.weights_id, weights_id));
+    }
+    if (change.training != nullptr) {
+      DeleteTensors(transaction, std::exchange(layer.slots_id, slots_id));
+      UpdateTraining(transaction, key.id, *change.training);
+    }
     TCONV_ASSIGN_OR_RETURN(const int64_t revision, NextRevision(transaction, Change::kWrite));
-    layer.row.in_channels = weights.in_channels();
-    layer.row.weights_version = weights.version;
-    Exec(transaction,
-         "UPDATE tconv.layer SET in_channels = $2, weights_version = $3, digest = $4,"
-         " weights_id = $5, revision = $6 WHERE id = $1",
-         key.id, layer.row.in_channels, layer.row.weights_version, BytesParam(DigestOf(layer.row)),
-         weights_id, revision);
+    UpdateLayer(transaction, layer, revision);
     return OkStatus();
   });
 }
 
-Status PostgresStore::PutSettings(const LayerRecord& /*settings*/, const TrainingState* /*state*/,
-                                  int64_t /*expected_version*/) {
-  return Status(StatusCode::kUnimplemented, "store: training");
-}
-
-Status PostgresStore::PutStep(const LayerKey& /*layer*/, const Weights& /*weights*/,
-                              const TrainingState& /*state*/, const StepBase& /*expected*/) {
-  return Status(StatusCode::kUnimplemented, "store: training");
-}
-
-StatusOr<StoredTraining> PostgresStore::ReadTraining(const LayerKey& /*layer*/) {
-  return Status(StatusCode::kUnimplemented, "store: training");
-}
-
 StatusOr<Weights> PostgresStore::ReadWeights(const LayerKey& key) {
   return pool_.Read([&](Transaction& transaction) -> StatusOr<Weights> {
-    TCONV_ASSIGN_OR_RETURN(const PostgresLayer layer, FindLayer(transaction, key, Lock::kNone));
-    TCONV_ASSIGN_OR_RETURN(const LayerRecord record, RecordOf(layer.row));
-    return server::ReadWeights(transaction, record, layer.weights_id);
+    TCONV_ASSIGN_OR_RETURN(const IntactLayer layer, FindIntactLayer(transaction, key, Lock::kNone));
+    return server::ReadWeights(transaction, layer);
+  });
+}
+
+StatusOr<StoredTraining> PostgresStore::ReadTraining(const LayerKey& key) {
+  return pool_.Read([&](Transaction& transaction) -> StatusOr<StoredTraining> {
+    TCONV_ASSIGN_OR_RETURN(IntactLayer layer, FindIntactLayer(transaction, key, Lock::kNone));
+    TCONV_ASSIGN_OR_RETURN(TrainingState state, server::ReadTraining(transaction, layer));
+    return StoredTraining{std::move(layer.record), std::move(state)};
   });
 }
 
@@ -131,7 +115,8 @@ Status PostgresStore::Delete(const std::string& name) {
   return pool_.Write([&](Transaction& transaction) -> Status {
     TCONV_ASSIGN_OR_RETURN(const PostgresLayer layer,
                            FindLayer(transaction, name, Lock::kForChange));
-    DeleteWeights(transaction, layer.weights_id);
+    DeleteTensors(transaction, layer.weights_id);
+    DeleteTensors(transaction, layer.slots_id);
     TCONV_RETURN_IF_ERROR(NextRevision(transaction, Change::kRemoval).status());
     Exec(transaction, "DELETE FROM tconv.layer WHERE id = $1", layer.row.id);
     return OkStatus();

@@ -72,10 +72,23 @@ Status NeverUseAnIdAgain(SqliteDb& db) {
   return db.Execute("ALTER TABLE layer_with_lasting_id RENAME TO layer");
 }
 
+Status KeepTraining(SqliteDb& db) {
+  for (const char* column : {
+           "settings_version INTEGER NOT NULL DEFAULT 0",  // 0: as created
+           "optimizer BLOB NOT NULL DEFAULT x''",          // serialized tconv.v1.KerasObject
+           "training BLOB NOT NULL DEFAULT x''",           // serialized tconv.store.TrainingRecord
+           "training_digest BLOB NOT NULL DEFAULT x''",    // of `training` alone
+       }) {
+    TCONV_RETURN_IF_ERROR(
+        db.Execute(fmt::format("ALTER TABLE layer ADD COLUMN {}", column).c_str()));
+  }
+  return OkStatus();
+}
+
 // kMigrations[v] leads from schema version v to v + 1, inside a transaction. A
 // released one is never changed.
 using Migration = Status (*)(SqliteDb& db);
-constexpr Migration kMigrations[] = {CreateTables, NeverUseAnIdAgain};
+constexpr Migration kMigrations[] = {CreateTables, NeverUseAnIdAgain, KeepTraining};
 constexpr int64_t kNewestVersion = std::size(kMigrations);
 
 Status Refused(const std::string& path, const std::string& reason) {

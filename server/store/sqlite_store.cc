@@ -1,6 +1,7 @@
 #include "server/store/sqlite_store.h"
 
 #include <cassert>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -11,28 +12,34 @@
 #include "server/store/sqlite_tensor.h"
 #include "server/store/store_errors.h"
 #include "server/store/tensor_row.h"
+#include "server/store/training_row.h"
 
 namespace tconv::server {
 namespace {
 
 using Kind = SqliteTransaction::Kind;
 
-constexpr char kSelectLayers[] =
-    "SELECT id, name, config, in_channels, weights_version, digest FROM layer ORDER BY name";
-constexpr char kSelectLayerByName[] =
-    "SELECT id, name, config, in_channels, weights_version, digest FROM layer WHERE name = ?";
-constexpr char kSelectLayerById[] =
-    "SELECT id, name, config, in_channels, weights_version, digest FROM layer WHERE id = ?";
+std::string SelectLayers(std::string_view which) {
+  return fmt::format(
+      "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest"
+      " FROM layer {}",
+      which);
+}
+
+std::string BytesIn(SqliteStatement& select, int column) {
+  const ByteSpan bytes = select.Blob(column);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 LayerRow ReadRow(SqliteStatement& select) {
-  const ByteSpan config = select.Blob(2);
-  return Verified(
-      {.id = select.Int(0),
-       .name = std::string(select.Text(1)),
-       .config = std::string(reinterpret_cast<const char*>(config.data()), config.size()),
-       .in_channels = select.Int(3),
-       .weights_version = select.Int(4)},
-      select.Blob(5));
+  return Verified({.id = select.Int(0),
+                   .name = std::string(select.Text(1)),
+                   .config = BytesIn(select, 2),
+                   .in_channels = select.Int(3),
+                   .weights_version = select.Int(4),
+                   .settings_version = select.Int(5),
+                   .optimizer = BytesIn(select, 6)},
+                  select.Blob(7));
 }
 
 StatusOr<LayerRow> OnlyRowOf(SqliteStatement& select, const std::string& name) {
@@ -41,20 +48,34 @@ StatusOr<LayerRow> OnlyRowOf(SqliteStatement& select, const std::string& name) {
   return ReadRow(select);
 }
 
-StatusOr<LayerRow> FindLayer(SqliteDb& db, const std::string& name) {
-  SqliteStatement select(db, kSelectLayerByName, name);
+StatusOr<LayerRow> FindRow(SqliteDb& db, const std::string& name) {
+  SqliteStatement select(db, SelectLayers("WHERE name = ?").c_str(), name);
   return OnlyRowOf(select, name);
 }
 
-StatusOr<LayerRow> FindLayer(SqliteDb& db, const LayerKey& layer) {
-  SqliteStatement select(db, kSelectLayerById, layer.id);
-  return OnlyRowOf(select, layer.name);
+StatusOr<LayerRecord> FindLayer(SqliteDb& db, const LayerKey& layer) {
+  SqliteStatement select(db, SelectLayers("WHERE id = ?").c_str(), layer.id);
+  TCONV_ASSIGN_OR_RETURN(const LayerRow row, OnlyRowOf(select, layer.name));
+  return RecordOf(row);
 }
 
-Status InsertWeights(SqliteDb& db, int64_t layer_id, const Weights& weights, int64_t chunk_bytes) {
-  return ForEachTensor(weights, [&](std::string_view role, ConstTensorView tensor) {
-    return InsertTensor(db, layer_id, role, tensor, chunk_bytes);
-  });
+// REQUIRES: `record` was intact. A new digest would declare damage valid.
+Status UpdateRow(SqliteDb& db, const LayerRecord& record) {
+  const LayerRow row = RowOf(record);
+  return db.Execute(
+      "UPDATE layer SET config = ?, in_channels = ?, weights_version = ?, settings_version = ?,"
+      " optimizer = ?, digest = ? WHERE id = ?",
+      BytesOf(row.config), row.in_channels, row.weights_version, row.settings_version,
+      BytesOf(row.optimizer), DigestOf(row), row.id);
+}
+
+Status ReplaceTraining(SqliteDb& db, int64_t layer_id, const TrainingState& state,
+                       int64_t chunk_bytes) {
+  const std::string column = TrainingColumnOf(state);
+  TCONV_RETURN_IF_ERROR(
+      db.Execute("UPDATE layer SET training = ?, training_digest = ? WHERE id = ?", BytesOf(column),
+                 DigestOfTraining(column), layer_id));
+  return ReplaceSlots(db, layer_id, state, chunk_bytes);
 }
 
 class SqliteStore final : public LayerStore {
@@ -64,12 +85,7 @@ class SqliteStore final : public LayerStore {
 
   StatusOr<LayerIndex> ReadIndex() override;
   StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override;
-  Status PutWeights(const LayerKey& layer, const Weights& weights,
-                    int64_t expected_version) override;
-  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
-                     int64_t expected_version) override;
-  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
-                 const StepBase& expected) override;
+  Status Update(const LayerKey& layer, const LayerChange& change) override;
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
@@ -84,7 +100,7 @@ class SqliteStore final : public LayerStore {
 
 StatusOr<LayerIndex> SqliteStore::ReadIndex() {
   TCONV_ASSIGN_OR_RETURN(SqliteDb db, SqliteDb::Open(path_));
-  SqliteStatement select(db, kSelectLayers);
+  SqliteStatement select(db, SelectLayers("ORDER BY name").c_str());
   LayerIndex index;
   while (true) {
     TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
@@ -100,65 +116,62 @@ StatusOr<int64_t> SqliteStore::Create(const LayerRecord& record, const Weights* 
   SqliteDb& db = file_.db;
   TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
                          SqliteTransaction::Begin(db, Kind::kImmediate));
-  const Status found = FindLayer(db, record.name).status();
+  const Status found = FindRow(db, record.name).status();
   if (found.ok()) return LayerExists(record.name);
   if (found.code() != StatusCode::kNotFound) return found;
-  TCONV_RETURN_IF_ERROR(db.Execute(
-      "INSERT INTO layer (name, config, in_channels, weights_version, digest)"
-      " VALUES (?, ?, ?, ?, ?)",
-      row.name, BytesOf(row.config), row.in_channels, row.weights_version, DigestOf(row)));
+  TCONV_RETURN_IF_ERROR(
+      db.Execute("INSERT INTO layer (name, config, in_channels, weights_version, settings_version,"
+                 " optimizer, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 row.name, BytesOf(row.config), row.in_channels, row.weights_version,
+                 row.settings_version, BytesOf(row.optimizer), DigestOf(row)));
   TCONV_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("SELECT last_insert_rowid()"));
   if (weights != nullptr) {
-    TCONV_RETURN_IF_ERROR(InsertWeights(db, id, *weights, chunk_bytes_));
+    TCONV_RETURN_IF_ERROR(ReplaceWeights(db, id, *weights, chunk_bytes_));
   }
   TCONV_RETURN_IF_ERROR(transaction.Commit());
   return id;
 }
 
-Status SqliteStore::PutWeights(const LayerKey& layer, const Weights& weights,
-                               int64_t expected_version) {
+Status SqliteStore::Update(const LayerKey& layer, const LayerChange& change) {
   const MutexLock lock(mutex_);
   SqliteDb& db = file_.db;
   TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
                          SqliteTransaction::Begin(db, Kind::kImmediate));
-  TCONV_ASSIGN_OR_RETURN(LayerRow row, FindLayer(db, layer));
-  // A new digest would declare the damage valid.
-  TCONV_RETURN_IF_ERROR(RecordOf(row).status());
-  if (row.weights_version != expected_version) {
-    return VersionMoved(layer.name, expected_version, row.weights_version);
+  TCONV_ASSIGN_OR_RETURN(LayerRecord record, FindLayer(db, layer));
+  TCONV_RETURN_IF_ERROR(change.CheckBase(record));
+  change.ApplyTo(record);
+  TCONV_RETURN_IF_ERROR(UpdateRow(db, record));
+  if (change.weights != nullptr) {
+    TCONV_RETURN_IF_ERROR(ReplaceWeights(db, record.id, *change.weights, chunk_bytes_));
   }
-  row.in_channels = weights.in_channels();
-  row.weights_version = weights.version;
-  TCONV_RETURN_IF_ERROR(
-      db.Execute("UPDATE layer SET in_channels = ?, weights_version = ?, digest = ? WHERE id = ?",
-                 row.in_channels, row.weights_version, DigestOf(row), row.id));
-  TCONV_RETURN_IF_ERROR(DeleteTensors(db, row.id));
-  TCONV_RETURN_IF_ERROR(InsertWeights(db, row.id, weights, chunk_bytes_));
+  if (change.training != nullptr) {
+    TCONV_RETURN_IF_ERROR(ReplaceTraining(db, record.id, *change.training, chunk_bytes_));
+  }
   return transaction.Commit();
-}
-
-Status SqliteStore::PutSettings(const LayerRecord& /*settings*/, const TrainingState* /*state*/,
-                                int64_t /*expected_version*/) {
-  return Status(StatusCode::kUnimplemented, "store: training");
-}
-
-Status SqliteStore::PutStep(const LayerKey& /*layer*/, const Weights& /*weights*/,
-                            const TrainingState& /*state*/, const StepBase& /*expected*/) {
-  return Status(StatusCode::kUnimplemented, "store: training");
-}
-
-StatusOr<StoredTraining> SqliteStore::ReadTraining(const LayerKey& /*layer*/) {
-  return Status(StatusCode::kUnimplemented, "store: training");
 }
 
 StatusOr<Weights> SqliteStore::ReadWeights(const LayerKey& layer) {
   TCONV_ASSIGN_OR_RETURN(SqliteDb db, SqliteDb::Open(path_));
   TCONV_ASSIGN_OR_RETURN(const SqliteTransaction one_state,
                          SqliteTransaction::Begin(db, Kind::kDeferred));
-  TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, layer));
-  TCONV_ASSIGN_OR_RETURN(const LayerRecord record, RecordOf(row));
+  TCONV_ASSIGN_OR_RETURN(const LayerRecord record, FindLayer(db, layer));
   return AssembleWeights(record,
-                         [&](std::string_view role) { return ReadTensor(db, row.id, role); });
+                         [&](std::string_view role) { return ReadTensor(db, record.id, role); });
+}
+
+StatusOr<StoredTraining> SqliteStore::ReadTraining(const LayerKey& layer) {
+  TCONV_ASSIGN_OR_RETURN(SqliteDb db, SqliteDb::Open(path_));
+  TCONV_ASSIGN_OR_RETURN(const SqliteTransaction one_state,
+                         SqliteTransaction::Begin(db, Kind::kDeferred));
+  StoredTraining stored;
+  TCONV_ASSIGN_OR_RETURN(stored.layer, FindLayer(db, layer));
+  SqliteStatement select(db, "SELECT training, training_digest FROM layer WHERE id = ?", layer.id);
+  TCONV_RETURN_IF_ERROR(select.Step().status());
+  TCONV_ASSIGN_OR_RETURN(stored.state, AssembleTraining(stored.layer, BytesIn(select, 0),
+                                                        select.Blob(1), [&](std::string_view role) {
+                                                          return ReadTensor(db, layer.id, role);
+                                                        }));
+  return stored;
 }
 
 Status SqliteStore::Delete(const std::string& name) {
@@ -167,7 +180,7 @@ Status SqliteStore::Delete(const std::string& name) {
   {
     TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
                            SqliteTransaction::Begin(db, Kind::kImmediate));
-    TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindLayer(db, name));
+    TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindRow(db, name));
     TCONV_RETURN_IF_ERROR(DeleteTensors(db, row.id));
     TCONV_RETURN_IF_ERROR(db.Execute("DELETE FROM layer WHERE id = ?", row.id));
     TCONV_RETURN_IF_ERROR(transaction.Commit());

@@ -1,8 +1,10 @@
 #include "server/store/sqlite_tensor.h"
 
 #include <algorithm>
+#include <string>
 
 #include "server/store/tensor_row.h"
+#include "server/store/training_row.h"
 
 namespace tconv::server {
 namespace {
@@ -38,8 +40,7 @@ Status ReadElements(SqliteDb& db, int64_t layer_id, std::string_view role, Tenso
   }
 }
 
-}  // namespace
-
+// REQUIRES: the layer has none in that role.
 Status InsertTensor(SqliteDb& db, int64_t layer_id, std::string_view role, ConstTensorView tensor,
                     int64_t chunk_bytes) {
   TCONV_RETURN_IF_ERROR(
@@ -56,6 +57,37 @@ Status InsertTensor(SqliteDb& db, int64_t layer_id, std::string_view role, Const
   return OkStatus();
 }
 
+// Of those whose role satisfies `condition`.
+Status DeleteTensors(SqliteDb& db, int64_t layer_id, const std::string& condition) {
+  for (const char* table : {"chunk", "tensor"}) {
+    const std::string sql =
+        fmt::format("DELETE FROM {} WHERE layer_id = ? AND {}", table, condition);
+    TCONV_RETURN_IF_ERROR(db.Execute(sql.c_str(), layer_id));
+  }
+  return OkStatus();
+}
+
+// `tensors` are Weights or a TrainingState.
+template <typename Tensors>
+Status Replace(SqliteDb& db, int64_t layer_id, const char* old_roles, const Tensors& tensors,
+               int64_t chunk_bytes) {
+  TCONV_RETURN_IF_ERROR(DeleteTensors(db, layer_id, old_roles));
+  return ForEachTensor(tensors, [&](std::string_view role, ConstTensorView tensor) {
+    return InsertTensor(db, layer_id, role, tensor, chunk_bytes);
+  });
+}
+
+}  // namespace
+
+Status ReplaceWeights(SqliteDb& db, int64_t layer_id, const Weights& weights, int64_t chunk_bytes) {
+  return Replace(db, layer_id, "role IN ('kernel', 'bias')", weights, chunk_bytes);
+}
+
+Status ReplaceSlots(SqliteDb& db, int64_t layer_id, const TrainingState& state,
+                    int64_t chunk_bytes) {
+  return Replace(db, layer_id, "role NOT IN ('kernel', 'bias')", state, chunk_bytes);
+}
+
 StatusOr<Tensor> ReadTensor(SqliteDb& db, int64_t layer_id, std::string_view role) {
   TCONV_ASSIGN_OR_RETURN(const TensorRow row, ReadRow(db, layer_id, role));
   TCONV_ASSIGN_OR_RETURN(const int64_t stored_bytes, StoredBytes(db, layer_id, role));
@@ -65,9 +97,6 @@ StatusOr<Tensor> ReadTensor(SqliteDb& db, int64_t layer_id, std::string_view rol
   return tensor;
 }
 
-Status DeleteTensors(SqliteDb& db, int64_t layer_id) {
-  TCONV_RETURN_IF_ERROR(db.Execute("DELETE FROM chunk WHERE layer_id = ?", layer_id));
-  return db.Execute("DELETE FROM tensor WHERE layer_id = ?", layer_id);
-}
+Status DeleteTensors(SqliteDb& db, int64_t layer_id) { return DeleteTensors(db, layer_id, "true"); }
 
 }  // namespace tconv::server

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "server/base/status.h"
-#include "server/store/layer_store.h"
 
 namespace tconv::server {
 
@@ -29,22 +28,10 @@ inline Status VersionMoved(const std::string& name, int64_t expected, int64_t st
                    name, stored);
 }
 
-// ABORTED, when the layer is not what a change is based on.
-inline Status CheckWeightsVersion(const LayerRecord& stored, int64_t expected) {
-  if (stored.weights_version == expected) return OkStatus();
-  return VersionMoved(stored.name, expected, stored.weights_version);
-}
-
-inline Status CheckSettingsVersion(const LayerRecord& stored, int64_t expected) {
-  if (stored.settings_version == expected) return OkStatus();
+inline Status SettingsMoved(const std::string& name, int64_t expected, int64_t stored) {
   return MakeError(StatusCode::kAborted,
                    "settings_version: expected {} (layer \"{}\"), the stored one is {}", expected,
-                   stored.name, stored.settings_version);
-}
-
-inline Status CheckBase(const LayerRecord& stored, const StepBase& expected) {
-  TCONV_RETURN_IF_ERROR(CheckWeightsVersion(stored, expected.weights_version));
-  return CheckSettingsVersion(stored, expected.settings_version);
+                   name, stored);
 }
 
 inline Status LayerDamaged(const std::string& name, const std::string& how) {

@@ -5,19 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "server/store/open_store.h"
-#include "server/store/postgres_store.h"
-#include "server/store/sqlite_store.h"
 #include "server/wire/layer_codec.h"
+#include "tests/contract/store_kinds.h"
 #include "tests/support/layer_config_builder.h"
-#include "tests/support/postgres_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/store/store_test_util.h"
 
@@ -38,34 +33,7 @@ using ::testing::Pair;
 using testing::RandomWeights;
 using testing::Record;
 using testing::StatusIs;
-
-// One database for each folder, all in one server.
-std::string DatabaseOf(const testing::TempFolder& folder) {
-  static testing::PostgresServer server;
-  static std::map<std::string, std::string> addresses;
-  std::string& address = addresses[folder.path().string()];
-  if (address.empty()) address = server.NewDatabase();
-  return address;
-}
-
-struct StoreKind {
-  std::string name;
-  bool survives_closing;
-  bool is_shared;
-  std::function<StatusOr<std::unique_ptr<LayerStore>>(const testing::TempFolder&)> open;
-};
-
-const StoreKind kKinds[] = {
-    {"Memory", false, true, [](const auto&) { return OpenStore("memory:"); }},
-    {"Sqlite", true, false,
-     [](const auto& folder) { return OpenStore("sqlite:" + folder / "store.db"); }},
-    // Chunks that end within elements.
-    {"SqliteInTinyChunks", true, false,
-     [](const auto& folder) { return OpenSqliteStore(folder / "store.db", {.chunk_bytes = 7}); }},
-    {"Postgres", true, true, [](const auto& folder) { return OpenStore(DatabaseOf(folder)); }},
-    {"PostgresInTinyChunks", true, true,
-     [](const auto& folder) { return OpenPostgresStore(DatabaseOf(folder), {.chunk_bytes = 7}); }},
-};
+using testing::StoreKind;
 
 class LayerStoreTest : public ::testing::TestWithParam<StoreKind> {
  protected:
@@ -92,7 +60,7 @@ class LayerStoreTest : public ::testing::TestWithParam<StoreKind> {
   std::unique_ptr<LayerStore> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, LayerStoreTest, ::testing::ValuesIn(kKinds),
+INSTANTIATE_TEST_SUITE_P(, LayerStoreTest, ::testing::ValuesIn(testing::AllStoreKinds()),
                          [](const auto& kind) { return kind.param.name; });
 
 TEST_P(LayerStoreTest, ANewStoreIsEmpty) { EXPECT_THAT(ContentsOf(*store_), IsEmpty()); }

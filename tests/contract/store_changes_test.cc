@@ -100,6 +100,28 @@ TEST_P(StoreChangesTest, LayersThatWereCreatedOrChangedAreToldAsTheyAre) {
   EXPECT_THAT(NamesOf(feed->Next(kAtOnce)->changed), IsEmpty());
 }
 
+TEST_P(StoreChangesTest, NewSettingsAndStepsAreTold) {
+  ASSERT_THAT(CreateBuilt(*store_, "up", config_), IsOk());
+  const auto feed = Follow();
+  LayerRecord settings = store_->ReadIndex()->layers.at(0);
+  settings = testing::WithSettings(settings, false, testing::MakeOptimizer({"SGD", {}}));
+  ASSERT_THAT(store_->PutSettings(settings, nullptr, 0), IsOk());
+  StatusOr<StoreChanges> changes = feed->Next(kForEver);
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_THAT(NamesOf(changes->changed), ElementsAre("up"));
+  EXPECT_EQ(changes->changed.layers[0].settings_version, 1);
+  EXPECT_FALSE(changes->changed.layers[0].config.trainable);
+  EXPECT_EQ(changes->changed.layers[0].optimizer, settings.optimizer);
+
+  ASSERT_THAT(store_->PutStep(settings.key(), RandomWeights(config_, 2, 2), TrainingState(),
+                              settings.base()),
+              IsOk());
+  changes = feed->Next(kForEver);
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_THAT(NamesOf(changes->changed), ElementsAre("up"));
+  EXPECT_EQ(changes->changed.layers[0].weights_version, 2);
+}
+
 TEST_P(StoreChangesTest, AfterADeletionTheLivingLayersAreTold) {
   const StatusOr<int64_t> kept = CreateBuilt(*store_, "kept", config_);
   ASSERT_THAT(CreateBuilt(*store_, "gone", config_), IsOk());

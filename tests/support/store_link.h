@@ -61,22 +61,9 @@ class StoreLink final : public server::LayerStore {
     TCONV_RETURN_IF_ERROR(Check());
     return store_.Create(record, weights);
   }
-  server::Status PutWeights(const server::LayerKey& layer, const server::Weights& weights,
-                            int64_t expected_version) override {
+  server::Status Update(const server::LayerKey& layer, const server::LayerChange& change) override {
     TCONV_RETURN_IF_ERROR(Check());
-    return store_.PutWeights(layer, weights, expected_version);
-  }
-  server::Status PutSettings(const server::LayerRecord& settings,
-                             const server::TrainingState* state,
-                             int64_t expected_version) override {
-    TCONV_RETURN_IF_ERROR(Check());
-    return store_.PutSettings(settings, state, expected_version);
-  }
-  server::Status PutStep(const server::LayerKey& layer, const server::Weights& weights,
-                         const server::TrainingState& state,
-                         const server::StepBase& expected) override {
-    TCONV_RETURN_IF_ERROR(Check());
-    return store_.PutStep(layer, weights, state, expected);
+    return store_.Update(layer, change);
   }
   server::StatusOr<server::StoredTraining> ReadTraining(const server::LayerKey& layer) override {
     TCONV_RETURN_IF_ERROR(Check());

@@ -43,16 +43,8 @@ class FakeStore : public LayerStore {
   StatusOr<int64_t> Create(const LayerRecord& record, const Weights* weights) override {
     return failure.ok() ? layers_.Create(record, weights) : failure;
   }
-  Status PutWeights(const LayerKey& layer, const Weights& weights, int64_t expected) override {
-    return failure.ok() ? layers_.PutWeights(layer, weights, expected) : failure;
-  }
-  Status PutSettings(const LayerRecord& settings, const TrainingState* state,
-                     int64_t expected) override {
-    return failure.ok() ? layers_.PutSettings(settings, state, expected) : failure;
-  }
-  Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
-                 const StepBase& expected) override {
-    return failure.ok() ? layers_.PutStep(layer, weights, state, expected) : failure;
+  Status Update(const LayerKey& layer, const LayerChange& change) override {
+    return failure.ok() ? layers_.Update(layer, change) : failure;
   }
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override {
     return layers_.ReadTraining(layer);

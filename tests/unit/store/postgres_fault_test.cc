@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -13,47 +12,32 @@
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_faults.h"
 #include "tests/unit/store/store_test_util.h"
 
 namespace tconv::server {
 namespace {
 
+using testing::ChangesOf;
 using testing::Contents;
 using testing::ContentsOf;
 using testing::CreateBuilt;
 using testing::Describe;
 using testing::IsOk;
 using testing::PostgresServer;
+using testing::RandomTraining;
 using testing::RandomWeights;
 using testing::RunSql;
 using testing::SqlSession;
 using testing::StatusIs;
+using testing::StoreChange;
+using testing::TwoLayers;
 
-constexpr int64_t kInChannels = 16;
-constexpr PostgresStoreOptions kOptions{.chunk_bytes = 400};
-
-const LayerConfig& Config() {
-  static const LayerConfig config = testing::LayerConfigBuilder().Filters(16).Build();  // 1 KiB
-  return config;
+const TwoLayers& Layers() {
+  static const TwoLayers layers{testing::LayerConfigBuilder().Filters(16).Build(), 16};
+  return layers;
 }
-
-// Of the first layer of a store.
-constexpr int64_t kIdOfA = 1;
-
-struct Change {
-  const char* name;
-  std::function<Status(LayerStore&)> apply;
-};
-
-const Change kChanges[] = {
-    {"Create",
-     [](LayerStore& store) { return CreateBuilt(store, "new", Config(), kInChannels).status(); }},
-    {"PutWeights",
-     [](LayerStore& store) {
-       return store.PutWeights({"a", kIdOfA}, RandomWeights(Config(), kInChannels, 2), 1);
-     }},
-    {"Delete", [](LayerStore& store) { return store.Delete("a"); }},
-};
+constexpr PostgresStoreOptions kOptions{.chunk_bytes = 400};
 
 // Counts the statements that change the store, and the commit, and lets those
 // from a given one on fail.
@@ -109,8 +93,7 @@ class PostgresFaultTest : public ::testing::Test {
 
   std::unique_ptr<LayerStore> OpenWithTwoLayers(const std::string& address) {
     std::unique_ptr<LayerStore> store = Open(address);
-    EXPECT_THAT(CreateBuilt(*store, "a", Config(), kInChannels), IsOk());
-    EXPECT_THAT(CreateBuilt(*store, "b", Config(), kInChannels), IsOk());
+    Layers().CreateIn(*store);
     return store;
   }
 
@@ -128,7 +111,7 @@ TEST_F(PostgresFaultTest, AChangeThatFailsAnywhereChangesNothingAndSucceedsLater
   constexpr Fault kFaults[] = {{"the connection is cut", "cut"},
                                {"the disk is full", "53100"},
                                {"the disk cannot be written", "58030"}};
-  for (const Change& change : kChanges) {
+  for (const StoreChange& change : ChangesOf(Layers())) {
     for (const Fault& fault : kFaults) {
       const std::string address = server().NewDatabase();
       const auto store = OpenWithTwoLayers(address);
@@ -151,7 +134,8 @@ TEST_F(PostgresFaultTest, AChangeThatFailsAnywhereChangesNothingAndSucceedsLater
       EXPECT_NE(ContentsOf(*store), before);
       EXPECT_EQ(RunSql(address,
                        "SELECT count(*) FROM tconv.chunk WHERE weights_id NOT IN"
-                       " (SELECT weights_id FROM tconv.layer)"),
+                       " (SELECT weights_id FROM tconv.layer UNION SELECT slots_id FROM"
+                       " tconv.layer)"),
                 "0");
     }
   }
@@ -160,7 +144,7 @@ TEST_F(PostgresFaultTest, AChangeThatFailsAnywhereChangesNothingAndSucceedsLater
 TEST_F(PostgresFaultTest, AConnectionThatWasKeptMayBreakWithoutAnybodyNoticing) {
   const std::string address = server().NewDatabase();
   const auto store = OpenWithTwoLayers(address);
-  for (const Change& change : kChanges) {
+  for (const StoreChange& change : ChangesOf(Layers())) {
     RunSql(address,
            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
            " WHERE datname = current_database() AND pid <> pg_backend_pid()");
@@ -172,7 +156,7 @@ TEST_F(PostgresFaultTest, AConnectionThatWasKeptMayBreakWithoutAnybodyNoticing) 
 TEST_F(PostgresFaultTest, ACommitWhoseAnswerIsLostIsFoundOut) {
   const std::string address = server().NewDatabase();
   const auto store = OpenWithTwoLayers(address);
-  for (const Change& change : kChanges) {
+  for (const StoreChange& change : ChangesOf(Layers())) {
     SCOPED_TRACE(change.name);
     const Contents before = ContentsOf(*store);
     RunSql(address, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
@@ -194,15 +178,17 @@ TEST_F(PostgresFaultTest, WhileTheServerIsAwayEverythingIsUnavailableAndWorksAga
   const auto store = OpenWithTwoLayers(server().NewDatabase());
   const Contents before = ContentsOf(*store);
   server().Stop();
-  for (const Change& change : kChanges) {
+  for (const StoreChange& change : ChangesOf(Layers())) {
     EXPECT_THAT(change.apply(*store), StatusIs(StatusCode::kUnavailable)) << change.name;
   }
   EXPECT_THAT(store->ReadIndex(), StatusIs(StatusCode::kUnavailable));
-  EXPECT_THAT(store->ReadWeights({"a", kIdOfA}), StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(store->ReadWeights(Layers().a()), StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(store->ReadTraining(Layers().b()), StatusIs(StatusCode::kUnavailable));
 
   server().Start();
   EXPECT_EQ(ContentsOf(*store), before);
-  for (const Change& change : kChanges) EXPECT_THAT(change.apply(*store), IsOk()) << change.name;
+  for (const StoreChange& change : ChangesOf(Layers()))
+    EXPECT_THAT(change.apply(*store), IsOk()) << change.name;
 }
 
 TEST_F(PostgresFaultTest, ACrashOfTheServerLosesNothingThatWasAcknowledged) {
@@ -212,8 +198,7 @@ TEST_F(PostgresFaultTest, ACrashOfTheServerLosesNothingThatWasAcknowledged) {
   auto writer = std::async(std::launch::async, [&] {
     while (!is_enough) {
       const int64_t next = acknowledged + 1;
-      const Status status =
-          store->PutWeights({"a", kIdOfA}, RandomWeights(Config(), kInChannels, next), next - 1);
+      const Status status = Layers().PutStepOfB(*store, next);
       if (status.ok()) {
         acknowledged = next;
         acknowledged.notify_all();
@@ -231,10 +216,14 @@ TEST_F(PostgresFaultTest, ACrashOfTheServerLosesNothingThatWasAcknowledged) {
   is_enough = true;
   writer.wait();
 
-  const StatusOr<Weights> weights = store->ReadWeights({"a", kIdOfA});
+  const StatusOr<Weights> weights = store->ReadWeights(Layers().b());
   ASSERT_THAT(weights, IsOk());
-  EXPECT_EQ(weights->version, acknowledged);
-  EXPECT_EQ(Describe(*weights), Describe(RandomWeights(Config(), kInChannels, acknowledged)));
+  EXPECT_EQ(Describe(*weights),
+            Describe(RandomWeights(Layers().config, Layers().in_channels, acknowledged + 1)));
+  const StatusOr<StoredTraining> training = store->ReadTraining(Layers().b());
+  ASSERT_THAT(training, IsOk());
+  EXPECT_EQ(Describe(training->state),
+            Describe(RandomTraining(Layers().config, Layers().in_channels, acknowledged)));
 }
 
 TEST_F(PostgresFaultTest, AFeedSaysThatTheServerIsAwayAndThenTellsWhatItMissed) {
@@ -246,7 +235,7 @@ TEST_F(PostgresFaultTest, AFeedSaysThatTheServerIsAwayAndThenTellsWhatItMissed) 
     EXPECT_THAT(feed->Next(std::chrono::milliseconds(1)), StatusIs(StatusCode::kUnavailable));
   }
   server().Start();
-  ASSERT_THAT(CreateBuilt(*store, "new", Config()), IsOk());
+  ASSERT_THAT(CreateBuilt(*store, "new", Layers().config), IsOk());
   ASSERT_THAT(store->Delete("a"), IsOk());
 
   const StatusOr<StoreChanges> changes = feed->Next(std::chrono::minutes(10));
@@ -260,7 +249,7 @@ TEST_F(PostgresFaultTest, AFeedSaysThatTheServerIsAwayAndThenTellsWhatItMissed) 
 TEST_F(PostgresFaultTest, AServerThatDoesNotAnswerCountsAsAway) {
   const std::string address = server().NewDatabase();
   const auto store = OpenPostgresStore(address, {.answer_limit = std::chrono::seconds(1)}).value();
-  ASSERT_THAT(CreateBuilt(*store, "a", Config(), kInChannels), IsOk());
+  ASSERT_THAT(CreateBuilt(*store, "a", Layers().config), IsOk());
   const auto feed = store->Follow(store->ReadIndex()->revision);
   ASSERT_THAT(feed->Next(std::chrono::milliseconds(0)), IsOk());
   {
@@ -287,7 +276,7 @@ TEST_F(PostgresFaultTest, AFeedWhoseConnectionIsCutTellsWhatHappenedSince) {
   RunSql(address,
          "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
          " WHERE datname = current_database() AND pid <> pg_backend_pid()");
-  ASSERT_THAT(CreateBuilt(*store, "new", Config()), IsOk());
+  ASSERT_THAT(CreateBuilt(*store, "new", Layers().config), IsOk());
   EXPECT_THAT(feed->Next(std::chrono::minutes(10)), StatusIs(StatusCode::kUnavailable));
   const StatusOr<StoreChanges> changes = feed->Next(std::chrono::minutes(10));
   ASSERT_THAT(changes, IsOk());

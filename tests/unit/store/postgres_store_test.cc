@@ -11,7 +11,7 @@
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/status_matchers.h"
-#include "tests/unit/store/first_schema.h"
+#include "tests/unit/store/earlier_schemas.h"
 #include "tests/unit/store/store_test_util.h"
 
 namespace tconv::server {
@@ -26,10 +26,14 @@ using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::KeyOf;
 using testing::LayerConfigBuilder;
+using testing::MakeOptimizer;
 using ::testing::Not;
+using testing::RandomTraining;
 using testing::RandomWeights;
+using testing::Record;
 using testing::RunSql;
 using testing::StatusIs;
+using testing::WithSettings;
 
 class PostgresStoreTest : public ::testing::Test {
  protected:
@@ -101,6 +105,40 @@ TEST_F(PostgresStoreTest, DamagedWeightsAreReportedAndTheOthersServed) {
   }
 }
 
+TEST_F(PostgresStoreTest, DamagedTrainingIsReportedAndTheLayerServed) {
+  const std::string kSlots = "(SELECT slots_id FROM tconv.layer WHERE id = 1)";
+  const std::string kDamages[] = {
+      "UPDATE tconv.layer SET training = '' WHERE id = 1",
+      "UPDATE tconv.layer SET training = '\\x0801' WHERE id = 1",
+      "UPDATE tconv.layer SET training_digest = '' WHERE id = 1",
+      "UPDATE tconv.layer SET slots_id = 0 WHERE id = 1",
+      "UPDATE tconv.layer SET slots_id = weights_id WHERE id = 1",
+      "DELETE FROM tconv.chunk WHERE role = 'momentum/kernel' AND position = 1 AND weights_id = " +
+          kSlots,
+      "DELETE FROM tconv.tensor WHERE role = 'velocity/bias' AND weights_id = " + kSlots,
+      "UPDATE tconv.tensor SET digest = '\\x00' WHERE weights_id = " + kSlots,
+  };
+  const auto store = OpenWithTwoLayers();
+  const std::string weights = ContentsOf(*store).at("a");
+  LayerRecord a = Record("a", config_);
+  a.id = 1;
+  const TrainingState state = RandomTraining(config_, kInChannels, 1);
+  for (const std::string& damage : kDamages) {
+    SCOPED_TRACE(damage);
+    const int64_t version = a.settings_version;
+    a = WithSettings(a, true, MakeOptimizer({"Adam", {}}));
+    ASSERT_THAT(store->PutSettings(a, &state, version), IsOk());
+    ASSERT_EQ(Describe(store->ReadTraining(a.key()).value().state), Describe(state));
+    RunSql(address_, damage);
+
+    EXPECT_THAT(store->ReadTraining(a.key()),
+                StatusIs(StatusCode::kDataLoss, HasSubstr("layer \"a\"")));
+    EXPECT_EQ(Describe(store->ReadWeights(a.key()).value()), weights);
+    // Healing must not delete the weights.
+    RunSql(address_, "UPDATE tconv.layer SET slots_id = 0 WHERE slots_id = weights_id");
+  }
+}
+
 TEST_F(PostgresStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBeDeleted) {
   const std::string kDamages[] = {
       "UPDATE tconv.layer SET config = '' WHERE name = 'a'",
@@ -108,6 +146,8 @@ TEST_F(PostgresStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBe
       "UPDATE tconv.layer SET weights_version = 2 WHERE name = 'a'",
       "UPDATE tconv.layer SET in_channels = 1 WHERE name = 'a'",
       "UPDATE tconv.layer SET digest = '\\x00' WHERE name = 'a'",
+      "UPDATE tconv.layer SET settings_version = 1 WHERE name = 'a'",
+      "UPDATE tconv.layer SET optimizer = '\\x0a0141' WHERE name = 'a'",
   };
   const auto store = OpenWithTwoLayers();
   const Contents contents = ContentsOf(*store);
@@ -132,17 +172,30 @@ TEST_F(PostgresStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBe
   }
 }
 
-TEST_F(PostgresStoreTest, NothingIsLeftOfWeightsThatWereReplacedOrDeleted) {
+TEST_F(PostgresStoreTest, NothingIsLeftOfTensorsThatWereReplacedOrDeleted) {
   const auto store = OpenWithTwoLayers();
   const auto count = [&](const std::string& table) {
     return RunSql(address_, "SELECT count(*) FROM tconv." + table);
   };
-  const std::string tensors = count("tensor");
-  const std::string chunks = count("chunk");
-  for (int64_t version = 2; version < 6; ++version) {
+  const auto train = [&](int64_t version) {
+    ASSERT_THAT(store->PutStep({"a", 1}, RandomWeights(config_, kInChannels, version),
+                               RandomTraining(config_, kInChannels, version - 1), {version - 1, 0}),
+                IsOk());
+  };
+  const auto set = [&](int64_t version) {
     ASSERT_THAT(
         store->PutWeights({"a", 1}, RandomWeights(config_, kInChannels, version), version - 1),
         IsOk());
+  };
+  train(2);
+  const std::string tensors = count("tensor");
+  const std::string chunks = count("chunk");
+  for (int64_t version = 3; version < 9; ++version) {
+    if (version % 2 == 0) {
+      train(version);
+    } else {
+      set(version);
+    }
     EXPECT_EQ(count("tensor"), tensors);
     EXPECT_EQ(count("chunk"), chunks);
   }
@@ -171,7 +224,7 @@ TEST_F(PostgresStoreTest, RefusesWhatIsNotItsOwnAndLeavesItAlone) {
     const char* message;
   };
   const Case kCases[] = {
-      {"UPDATE tconv.catalog SET schema_version = 1000", "expected schema version 1 or older"},
+      {"UPDATE tconv.catalog SET schema_version = 1000", "expected schema version 2 or older"},
       {"ALTER TABLE tconv.catalog DROP COLUMN schema_version", "schema_version"},
       {"DROP SCHEMA tconv CASCADE; CREATE SCHEMA tconv; CREATE TABLE tconv.layer (x int)",
        "\"layer\" already exists"},

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,6 +11,7 @@
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/store/faulty_vfs.h"
+#include "tests/unit/store/store_faults.h"
 #include "tests/unit/store/store_test_util.h"
 
 namespace tconv::server {
@@ -19,16 +19,19 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AnyOf;
+using testing::ChangesOf;
 using testing::Contents;
 using testing::ContentsOf;
-using testing::CreateBuilt;
+using testing::Describe;
 using testing::Fault;
 using testing::FaultyVfs;
 using ::testing::IsEmpty;
 using testing::IsOk;
-using testing::KeyOf;
+using testing::RandomTraining;
 using testing::RandomWeights;
 using testing::StatusIs;
+using testing::StoreChange;
+using testing::TwoLayers;
 
 const Fault kFaults[] = {
     {"the disk is full", SQLITE_FULL, false, false},
@@ -43,27 +46,11 @@ const Fault kFaults[] = {
 constexpr int kTooMany = 2'000;
 
 // Weights of several pages and chunks.
-const LayerConfig& Config() {
-  static const LayerConfig config = testing::LayerConfigBuilder().Filters(64).Build();
-  return config;
+const TwoLayers& Layers() {
+  static const TwoLayers layers{testing::LayerConfigBuilder().Filters(64).Build(), 160};
+  return layers;
 }
-constexpr int64_t kInChannels = 256;
 constexpr SqliteStoreOptions kOptions{.chunk_bytes = 20'000};
-
-struct Change {
-  const char* name;
-  std::function<Status(LayerStore&)> apply;
-};
-
-const Change kChanges[] = {
-    {"Create",
-     [](LayerStore& store) { return CreateBuilt(store, "new", Config(), kInChannels).status(); }},
-    {"PutWeights",
-     [](LayerStore& store) {
-       return store.PutWeights(KeyOf(store, "a"), RandomWeights(Config(), kInChannels, 2), 1);
-     }},
-    {"Delete", [](LayerStore& store) { return store.Delete("a"); }},
-};
 
 class SqliteFaultTest : public ::testing::Test {
  protected:
@@ -73,8 +60,7 @@ class SqliteFaultTest : public ::testing::Test {
 
   std::unique_ptr<LayerStore> OpenWithTwoLayers(const std::string& path) {
     std::unique_ptr<LayerStore> store = Open(path);
-    EXPECT_THAT(CreateBuilt(*store, "a", Config(), kInChannels), IsOk());
-    EXPECT_THAT(CreateBuilt(*store, "b", Config(), kInChannels), IsOk());
+    Layers().CreateIn(*store);
     return store;
   }
 
@@ -92,7 +78,7 @@ class SqliteFaultTest : public ::testing::Test {
 };
 
 TEST_F(SqliteFaultTest, AChangeThatFailsAnywhereChangesNothingAndSucceedsLater) {
-  for (const Change& change : kChanges) {
+  for (const StoreChange& change : ChangesOf(Layers())) {
     const testing::TempFolder reference;
     const auto store = OpenWithTwoLayers(reference / "db");
     const Contents before = ContentsOf(*store);
@@ -169,23 +155,28 @@ TEST_F(SqliteFaultTest, FailuresWhileClosingAndOpeningLoseNothing) {
 TEST_F(SqliteFaultTest, AReadingThatFailsAnywhereIsUnavailableAndSucceedsLater) {
   const testing::TempFolder folder;
   const auto store = OpenWithTwoLayers(folder / "db");
-  const std::string expected = testing::Describe(RandomWeights(Config(), kInChannels, 1));
-  const LayerKey a = KeyOf(*store, "a");
+  const std::string weights = Describe(RandomWeights(Layers().config, Layers().in_channels, 2));
+  const std::string training = Describe(RandomTraining(Layers().config, Layers().in_channels, 1));
   bool struck = true;
   for (int n = 1; struck; ++n) {
     SCOPED_TRACE(n);
     ASSERT_LT(n, kTooMany);
     vfs_.FailReadsAt(n, {"a read fails", SQLITE_IOERR_READ, true, false});
-    const StatusOr<Weights> weights = store->ReadWeights(a);
+    const StatusOr<Weights> read_weights = store->ReadWeights(Layers().b());
+    const StatusOr<StoredTraining> read_training = store->ReadTraining(Layers().b());
     struck = vfs_.has_failed();
     vfs_.Heal();
-    if (weights.ok()) {
-      ASSERT_EQ(testing::Describe(*weights), expected);
-    } else {
-      ASSERT_THAT(weights, StatusIs(StatusCode::kUnavailable));
+    EXPECT_EQ(struck, !read_weights.ok() || !read_training.ok());
+    for (const Status& status : {read_weights.status(), read_training.status()}) {
+      ASSERT_THAT(status, AnyOf(IsOk(), StatusIs(StatusCode::kUnavailable)));
+    }
+    if (read_weights.ok()) {
+      ASSERT_EQ(Describe(*read_weights), weights);
+    }
+    if (read_training.ok()) {
+      ASSERT_EQ(Describe(read_training->state), training);
     }
   }
-  EXPECT_EQ(testing::Describe(store->ReadWeights(a).value()), expected);
 }
 
 }  // namespace

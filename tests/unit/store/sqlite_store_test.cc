@@ -12,7 +12,7 @@
 #include "server/store/open_store.h"
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/status_matchers.h"
-#include "tests/unit/store/first_schema.h"
+#include "tests/unit/store/earlier_schemas.h"
 #include "tests/unit/store/store_test_util.h"
 
 namespace tconv::server {
@@ -24,13 +24,18 @@ using testing::Contents;
 using testing::ContentsOf;
 using testing::CreateBuilt;
 using testing::Describe;
+using testing::DescribeSettings;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::KeyOf;
 using testing::LayerConfigBuilder;
+using testing::MakeOptimizer;
+using testing::RandomTraining;
 using testing::RandomWeights;
 using testing::ReadFile;
+using testing::Record;
 using testing::StatusIs;
+using testing::WithSettings;
 using testing::WriteFile;
 
 class SqliteStoreTest : public ::testing::Test {
@@ -45,6 +50,17 @@ class SqliteStoreTest : public ::testing::Test {
     EXPECT_THAT(CreateBuilt(*store, "a", config_, kInChannels), IsOk());
     EXPECT_THAT(CreateBuilt(*store, "b", config_, kInChannels, 7), IsOk());
     return ContentsOf(*store);
+  }
+
+  // Gives the layer settings of version 1 and a state.
+  LayerRecord Train(const std::string& name) {
+    const auto store = Open();
+    LayerRecord layer = Record(name, config_);
+    layer.id = KeyOf(*store, name).id;
+    layer = WithSettings(layer, true, MakeOptimizer({"Adam", {}}));
+    const TrainingState state = RandomTraining(config_, kInChannels, 1);
+    EXPECT_THAT(store->PutSettings(layer, &state, 0), IsOk());
+    return layer;
   }
 
   // Changes the stored rows behind the back of the digests.
@@ -95,6 +111,37 @@ TEST_F(SqliteStoreTest, DamagedWeightsAreReportedAndTheOthersServed) {
   }
 }
 
+TEST_F(SqliteStoreTest, DamagedTrainingIsReportedAndTheLayerServed) {
+  const std::string kDamages[] = {
+      "UPDATE layer SET training = x'' WHERE id = 1",
+      "UPDATE layer SET training = x'0801' WHERE id = 1",
+      "UPDATE layer SET training_digest = x'' WHERE id = 1",
+      "UPDATE layer SET training_digest = x'00' WHERE id = 1",
+      "UPDATE chunk SET data = zeroblob(length(data)) WHERE layer_id = 1 AND role = "
+      "'velocity/kernel' AND position = 1",
+      "DELETE FROM chunk WHERE layer_id = 1 AND role = 'momentum/bias'",
+      "DELETE FROM tensor WHERE layer_id = 1 AND role = 'momentum/kernel'",
+      "UPDATE tensor SET role = 'other/bias' WHERE layer_id = 1 AND role = 'velocity/bias'",
+      "UPDATE tensor SET digest = x'00' WHERE layer_id = 1 AND role = 'velocity/bias'",
+  };
+  for (const std::string& damage : kDamages) {
+    SCOPED_TRACE(damage);
+    fs::remove(path_);
+    const Contents contents = MakeTwoLayers();
+    const LayerRecord a = Train("a");
+    RunSql(damage);
+
+    const auto store = Open();
+    EXPECT_THAT(store->ReadTraining(a.key()),
+                StatusIs(StatusCode::kDataLoss, HasSubstr("layer \"a\"")));
+    EXPECT_EQ(Describe(store->ReadWeights(a.key()).value()), contents.at("a"));
+
+    const TrainingState initial;
+    EXPECT_THAT(store->PutSettings(WithSettings(a, true, a.optimizer), &initial, 1), IsOk());
+    EXPECT_EQ(Describe(store->ReadTraining(a.key()).value().state), Describe(initial));
+  }
+}
+
 TEST_F(SqliteStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBeDeleted) {
   const std::string kDamages[] = {
       "UPDATE layer SET config = zeroblob(0) WHERE id = 1",
@@ -102,6 +149,8 @@ TEST_F(SqliteStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBeDe
       "UPDATE layer SET weights_version = 2 WHERE id = 1",
       "UPDATE layer SET in_channels = 1 WHERE id = 1",
       "UPDATE layer SET digest = x'00' WHERE id = 1",
+      "UPDATE layer SET settings_version = 1 WHERE id = 1",
+      "UPDATE layer SET optimizer = x'0a0141' WHERE id = 1",
   };
   for (const std::string& damage : kDamages) {
     SCOPED_TRACE(damage);
@@ -130,6 +179,8 @@ TEST_F(SqliteStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBeDe
 
 TEST_F(SqliteStoreTest, NoFlippedByteOfTheFileMakesAWrongAnswer) {
   const Contents contents = MakeTwoLayers();
+  const std::string settings = DescribeSettings(Train("a"));
+  const std::string training = Describe(RandomTraining(config_, kInChannels, 1));
   const std::string intact = ReadFile(path_);
   std::mt19937 random(7);
   int served = 0;
@@ -157,20 +208,30 @@ TEST_F(SqliteStoreTest, NoFlippedByteOfTheFileMakesAWrongAnswer) {
       } else {
         EXPECT_THAT(weights, StatusIs(StatusCode::kDataLoss));
       }
+      if (record.name != "a") continue;
+      EXPECT_EQ(DescribeSettings(record), settings);
+      const StatusOr<StoredTraining> state = (*store)->ReadTraining(record.key());
+      if (state.ok()) {
+        EXPECT_EQ(Describe(state->state), training);
+      } else {
+        EXPECT_THAT(state, StatusIs(StatusCode::kDataLoss));
+      }
     }
   }
   EXPECT_GT(served, 0);
 }
 
-TEST_F(SqliteStoreTest, ReplacingWeightsAgainAndAgainDoesNotGrowTheFile) {
+TEST_F(SqliteStoreTest, TrainingAgainAndAgainDoesNotGrowTheFile) {
   MakeTwoLayers();
+  Train("a");
   const uintmax_t size = fs::file_size(path_);
   {
     const auto store = Open();
     for (int64_t version = 2; version < 50; ++version) {
-      ASSERT_THAT(store->PutWeights(KeyOf(*store, "a"),
-                                    RandomWeights(config_, kInChannels, version), version - 1),
-                  IsOk());
+      ASSERT_THAT(
+          store->PutStep(KeyOf(*store, "a"), RandomWeights(config_, kInChannels, version),
+                         RandomTraining(config_, kInChannels, version - 1), {version - 1, 1}),
+          IsOk());
     }
   }
   EXPECT_LE(fs::file_size(path_), 2 * size);
@@ -183,18 +244,24 @@ TEST_F(SqliteStoreTest, DeletingALayerGivesItsSpaceBack) {
     const auto store = Open();
     for (const char* name : {"a", "b", "c"}) {
       ASSERT_THAT(CreateBuilt(*store, name, config_, 100 * kInChannels), IsOk());
+      ASSERT_THAT(store->PutStep(KeyOf(*store, name), RandomWeights(config_, 100 * kInChannels, 2),
+                                 RandomTraining(config_, 100 * kInChannels, 1), {1, 0}),
+                  IsOk());
     }
     for (const char* name : {"b", "a", "c"}) ASSERT_THAT(store->Delete(name), IsOk());
   }
   EXPECT_EQ(fs::file_size(path_), size);
 }
 
-TEST_F(SqliteStoreTest, TheFirstReleasedSchemaIsUpgradedAndNothingIsLost) {
-  fs::copy_file(TCONV_TEST_DATA "/store_schema_1.db", path_);
-  for (int opening = 0; opening < 2; ++opening) {
-    EXPECT_EQ(ContentsOf(*Open()), testing::ContentsOfFirstSchema());
+TEST_F(SqliteStoreTest, EveryReleasedSchemaIsUpgradedAndNothingIsLost) {
+  for (const char* file : {"/store_schema_1.db", "/store_schema_2.db"}) {
+    SCOPED_TRACE(file);
+    fs::copy_file(TCONV_TEST_DATA + std::string(file), path_, fs::copy_options::overwrite_existing);
+    for (int opening = 0; opening < 2; ++opening) {
+      EXPECT_EQ(ContentsOf(*Open()), testing::ContentsOfEarlierSchema());
+    }
+    testing::ExpectUpgraded(*Open());
   }
-  testing::ExpectUpgraded(*Open());
 }
 
 TEST_F(SqliteStoreTest, ClosingLeavesOneDatabaseAndItsLock) {

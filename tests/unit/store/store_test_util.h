@@ -6,13 +6,16 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
 
 #include "server/layer/layer_config.h"
+#include "server/layer/optimizer.h"
 #include "server/layer/weights.h"
 #include "server/store/layer_store.h"
+#include "server/wire/optimizer_codec.h"
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/temp_folder.h"
 
@@ -42,18 +45,69 @@ inline server::Weights RandomWeights(const server::LayerConfig& config, int64_t 
   return weights;
 }
 
+inline server::Optimizer MakeOptimizer(const server::ObjectSpec& spec) {
+  return server::Optimizer::Make(spec).value();
+}
+
+// What Adam could know after so many steps, the last of which is in the record. Equal
+// arguments make equal states.
+inline server::TrainingState RandomTraining(const server::LayerConfig& config, int64_t in_channels,
+                                            int64_t iterations) {
+  using server::OptimizerSlot;
+  server::TrainingState state;
+  state.optimizer.iterations = iterations;
+  uint64_t seed = 100;
+  for (const OptimizerSlot slot : {OptimizerSlot::kMomentum, OptimizerSlot::kVelocity}) {
+    server::Weights random = RandomWeights(config, in_channels, iterations, ++seed);
+    state.optimizer.slots[slot] = {std::move(random.kernel), std::move(random.bias)};
+  }
+  state.AddStep({.step_id = fmt::format("step {}", iterations),
+                 .weights_version = iterations + 1,
+                 .iterations = iterations,
+                 .loss = 1.0 / static_cast<double>(iterations),
+                 .layer_losses = {0.5, 0.25}});
+  return state;
+}
+
 inline std::string BitsOf(const server::Tensor& tensor) {
   return {reinterpret_cast<const char*>(tensor.view().data),
           static_cast<size_t>(tensor.size_bytes())};
 }
 
-// All that is to be known of weights, to the last bit.
-inline std::string Describe(const server::Weights& weights) {
+inline std::string Describe(const server::Tensor& kernel,
+                            const std::optional<server::Tensor>& bias) {
   const auto describe = [](const server::Tensor& tensor) {
     return std::string(NameOf(tensor.dtype())) + ToString(tensor.shape()) + BitsOf(tensor);
   };
-  return fmt::format("version {} {} {}", weights.version, describe(weights.kernel),
-                     weights.bias.has_value() ? describe(*weights.bias) : "without bias");
+  return fmt::format("{} {}", describe(kernel),
+                     bias.has_value() ? describe(*bias) : "without bias");
+}
+
+// All that is to be known of weights, to the last bit.
+inline std::string Describe(const server::Weights& weights) {
+  return fmt::format("version {} {}", weights.version, Describe(weights.kernel, weights.bias));
+}
+
+// Likewise.
+inline std::string Describe(const server::TrainingState& state) {
+  std::string text = fmt::format("iterations {}", state.optimizer.iterations);
+  for (const auto& [slot, tensors] : state.optimizer.slots) {
+    text += fmt::format(" {}: {}", NameOf(slot), Describe(tensors.kernel, tensors.bias));
+  }
+  for (const server::StepRecord& step : state.steps) {
+    text += fmt::format(" step \"{}\" {} {} {} [{}]", step.step_id, step.weights_version,
+                        step.iterations, step.loss.has_value() ? fmt::to_string(*step.loss) : "-",
+                        fmt::join(step.layer_losses, " "));
+  }
+  return text;
+}
+
+inline std::string DescribeSettings(const server::LayerRecord& record) {
+  return fmt::format("settings {} {} {}", record.settings_version,
+                     record.config.trainable ? "trainable" : "frozen",
+                     record.optimizer.has_value()
+                         ? server::ToProto(*record.optimizer).ShortDebugString()
+                         : "without optimizer");
 }
 
 // The layer that has the name now; id 0 when there is none.
@@ -70,8 +124,23 @@ inline server::LayerKey KeyOf(server::LayerStore& store, const std::string& name
   return {name, 0};
 }
 
-// A store as a value: the weights of every layer, described; "" when not built.
+// A store as a value: every layer with its weights, unless it is not built, and its
+// settings and training, unless they are as created.
 using Contents = std::map<std::string, std::string>;
+
+inline std::string Describe(server::LayerStore& store, const server::LayerRecord& record) {
+  std::string text;
+  if (record.weights_version != 0) {
+    const auto weights = store.ReadWeights(record.key());
+    EXPECT_TRUE(weights.ok()) << weights.status().ToString();
+    if (weights.ok()) text = Describe(*weights);
+  }
+  if (record.settings_version == 0) return text;
+  const auto training = store.ReadTraining(record.key());
+  EXPECT_TRUE(training.ok()) << training.status().ToString();
+  if (!training.ok()) return text;
+  return fmt::format("{} {} {}", text, DescribeSettings(record), Describe(training->state));
+}
 
 inline Contents ContentsOf(server::LayerStore& store) {
   Contents contents;
@@ -80,11 +149,7 @@ inline Contents ContentsOf(server::LayerStore& store) {
   if (!index.ok()) return contents;
   EXPECT_TRUE(index->damaged.empty());
   for (const server::LayerRecord& record : index->layers) {
-    std::string& description = contents[record.name];
-    if (record.weights_version == 0) continue;
-    const auto weights = store.ReadWeights(record.key());
-    EXPECT_TRUE(weights.ok()) << weights.status().ToString();
-    if (weights.ok()) description = Describe(*weights);
+    contents[record.name] = Describe(store, record);
   }
   return contents;
 }
@@ -95,6 +160,15 @@ inline server::LayerRecord Record(const std::string& name, const server::LayerCo
           .config = config,
           .in_channels = in_channels,
           .weights_version = weights_version};
+}
+
+// The same layer, as the next version with `trainable` and the optimizer.
+inline server::LayerRecord WithSettings(server::LayerRecord record, bool trainable,
+                                        std::optional<server::Optimizer> optimizer) {
+  record.config.trainable = trainable;
+  record.optimizer = std::move(optimizer);
+  ++record.settings_version;
+  return record;
 }
 
 // A layer with weights of `version`.

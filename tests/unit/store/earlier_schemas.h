@@ -1,5 +1,5 @@
-// What the files of tests/data hold that the first released schemas were written
-// to: tests/data/store_schema_1.db and tests/data/postgres_schema_1.sql.
+// What the files of tests/data hold that earlier releases have written, each in its
+// schema: store_schema_*.db and postgres_schema_*.sql.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace tconv::testing {
 
-inline Contents ContentsOfFirstSchema() {
+inline Contents ContentsOfEarlierSchema() {
   const server::LayerConfig wide = LayerConfigBuilder()
                                        .Name("inner")
                                        .Filters(16)
@@ -30,10 +30,18 @@ inline Contents ContentsOfFirstSchema() {
 
 // A store that was upgraded has all that it had, and works.
 inline void ExpectUpgraded(server::LayerStore& store) {
-  EXPECT_EQ(ContentsOf(store), ContentsOfFirstSchema());
+  EXPECT_EQ(ContentsOf(store), ContentsOfEarlierSchema());
   const auto index = store.ReadIndex();
   ASSERT_TRUE(index.ok());
   int64_t greatest = 0;
+  for (const server::LayerRecord& record : index->layers) {
+    EXPECT_EQ(DescribeSettings(record), "settings 0 trainable without optimizer");
+    const server::TrainingState trained = RandomTraining(record.config, 5, 1);
+    ASSERT_THAT(
+        store.PutSettings(WithSettings(record, false, MakeOptimizer({"Adam", {}})), &trained, 0),
+        IsOk());
+    EXPECT_EQ(Describe(store.ReadTraining(record.key()).value().state), Describe(trained));
+  }
   for (const server::LayerRecord& record : index->layers) {
     greatest = std::max(greatest, record.id);
     ASSERT_THAT(store.Delete(record.name), IsOk());
