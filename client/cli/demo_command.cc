@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "client/cli/command.h"
+#include "client/cli/demo_layer.h"
 #include "client/cli/picture.h"
 #include "client/cli/status_macros.h"
 #include "client/cli/table.h"
+#include "client/cli/train_demo.h"
 #include "client/cli/upscale.h"
 
 namespace tconv::cli {
@@ -16,30 +18,11 @@ struct DemoFlags {
   std::string input_path, output_path;
   int64_t scale = 4;
   bool keep = false;
+  // Of the demonstration that trains.
+  bool train = false;
+  std::string bilinear_path, curve_path;
+  int64_t steps = TrainDemo().steps;
 };
-
-// A layer on the server for the length of the demonstration. One that an
-// earlier run kept is used again, and stays.
-struct DemoLayer {
-  std::string name;
-  bool created = false;
-};
-
-absl::StatusOr<DemoLayer> MakeLayer(const DemoFlags& flags, int64_t channels, Session& session) {
-  DemoLayer layer{.name = fmt::format("tconv_demo_bilinear_x{}_c{}", flags.scale, channels)};
-  Weights weights{.kernel = BilinearKernel(flags.scale, channels)};
-  const absl::Status status = session.client()
-                                  .Create({.name = layer.name,
-                                           .definition = BilinearConfig(flags.scale, channels),
-                                           .weights = weights})
-                                  .status();
-  layer.created = status.ok();
-  if (!absl::IsAlreadyExists(status) && !status.ok()) return status;
-  if (!layer.created) {
-    TCONV_CLI_RETURN_IF_ERROR(session.client().SetWeights(layer.name, std::move(weights)).status());
-  }
-  return layer;
-}
 
 struct Upscaled {
   Picture picture;
@@ -63,20 +46,17 @@ void ReportDemo(const DemoFlags& flags, const Picture& picture, const DemoLayer&
   const Picture& scaled = upscaled.picture;
   const double megapixels = static_cast<double>(scaled.width * scaled.height) / 1e6;
   const int64_t taps = 2 * flags.scale - flags.scale % 2;
-  const std::string fate = flags.keep      ? "kept"
-                           : layer.created ? "deleted again"
-                                           : "was there, stays";
   session.Report(
       {{"input",
         {{"path", flags.input_path}, {"width", picture.width}, {"height", picture.height}}},
        {"output",
         {{"path", flags.output_path}, {"width", scaled.width}, {"height", scaled.height}}},
-       {"layer", layer.name},
+       {"layer", layer.name()},
        {"seconds", upscaled.seconds},
        {"megapixels_per_second", megapixels / upscaled.seconds}},
       FormatTable(
           {{"input", fmt::format("{}, {} x {}", flags.input_path, picture.width, picture.height)},
-           {"layer", fmt::format("{} ({})", layer.name, fate)},
+           {"layer", fmt::format("{} ({})", layer.name(), layer.Fate(flags.keep))},
            {"", fmt::format("Conv2DTranspose, kernel {0} x {0}, stride {1}, same padding", taps,
                             flags.scale)},
            {"output", fmt::format("{}, {} x {}", flags.output_path, scaled.width, scaled.height)},
@@ -86,15 +66,26 @@ void ReportDemo(const DemoFlags& flags, const Picture& picture, const DemoLayer&
 
 absl::Status Demo(const DemoFlags& flags, Session& session) {
   TCONV_CLI_ASSIGN_OR_RETURN(const Picture picture, ReadPng(flags.input_path));
-  TCONV_CLI_ASSIGN_OR_RETURN(const DemoLayer layer, MakeLayer(flags, picture.channels, session));
-  const auto upscaled = Upscale(picture, layer.name, flags.scale, session);
-  if (layer.created && !flags.keep) {
-    TCONV_CLI_RETURN_IF_ERROR(session.client().Delete(layer.name));
-  }
+  TCONV_CLI_ASSIGN_OR_RETURN(
+      const DemoLayer layer,
+      DemoLayer::Make(fmt::format("tconv_demo_bilinear_x{}_c{}", flags.scale, picture.channels),
+                      BilinearConfig(flags.scale, picture.channels),
+                      {.kernel = BilinearKernel(flags.scale, picture.channels)}, session));
+  const auto upscaled = Upscale(picture, layer.name(), flags.scale, session);
+  TCONV_CLI_RETURN_IF_ERROR(layer.End(flags.keep, session));
   if (!upscaled.ok()) return upscaled.status();
   TCONV_CLI_RETURN_IF_ERROR(WritePng(flags.output_path, upscaled->picture));
   ReportDemo(flags, picture, layer, *upscaled, session);
   return absl::OkStatus();
+}
+
+TrainDemo ToTrainDemo(const DemoFlags& flags) {
+  return {.input_path = flags.input_path,
+          .output_path = flags.output_path,
+          .bilinear_path = flags.bilinear_path,
+          .curve_path = flags.curve_path,
+          .steps = flags.steps,
+          .keep = flags.keep};
 }
 
 }  // namespace
@@ -105,11 +96,29 @@ Command AddDemo(CLI::App& app) {
       "demo", "Up-scale a picture on the server with a bilinear transposed convolution");
   AddFile(*parser, "--input", flags->input_path, "Picture (.png)")->required();
   AddFile(*parser, "--output", flags->output_path, "Where to write the larger one")->required();
-  parser->add_option("--scale", flags->scale, "How many times larger")
-      ->check(CLI::Range(kSmallestScale, kLargestScale))
-      ->capture_default_str();
+  CLI::Option* scale = parser->add_option("--scale", flags->scale, "How many times larger")
+                           ->check(CLI::Range(kSmallestScale, kLargestScale))
+                           ->capture_default_str();
   parser->add_flag("--keep", flags->keep, "Leave the layer on the server");
-  return {parser, [flags](Session& session) { return Demo(*flags, session); }};
+  CLI::Option* train =
+      parser
+          ->add_flag("--train", flags->train,
+                     "Halve the picture, and train a layer to make it as large again; the right "
+                     "third, which it does not see, tells how much better than bilinear it is")
+          ->excludes(scale);
+  AddFile(*parser, "--bilinear", flags->bilinear_path,
+          "Where to write what the bilinear kernel makes of it, to compare")
+      ->needs(train);
+  AddFile(*parser, "--curve", flags->curve_path, "Where to draw how the loss fell (.svg)")
+      ->needs(train);
+  parser->add_option("--steps", flags->steps, "Steps of training")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->needs(train);
+  return {parser, [flags](Session& session) {
+            return flags->train ? RunTrainDemo(ToTrainDemo(*flags), session)
+                                : Demo(*flags, session);
+          }};
 }
 
 }  // namespace tconv::cli

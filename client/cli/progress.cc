@@ -39,23 +39,30 @@ void Progress::DrawUntil(std::stop_token stop) {
   if (stops_within(kSilence)) return;
   do {
     const auto elapsed = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
-    *terminal_ << kWipeLine << FormatProgress(label_, unit_, done_, total_, elapsed) << std::flush;
+    *terminal_ << kWipeLine << FormatProgress(label_, unit_, done_, total_, elapsed, note())
+               << std::flush;
   } while (!stops_within(kInterval));
   *terminal_ << kWipeLine << std::flush;
 }
 
+std::string Progress::note() {
+  const std::lock_guard lock(note_mutex_);
+  return note_;
+}
+
 std::string FormatProgress(std::string_view label, ProgressUnit unit, int64_t done, int64_t total,
-                           milliseconds elapsed) {
+                           milliseconds elapsed, std::string_view note) {
   const std::string time = fmt::format("{:.1f} s", static_cast<double>(elapsed.count()) / 1000);
-  if (total <= 0) return fmt::format("{}  {}", label, time);
+  const std::string end = note.empty() ? "" : fmt::format("  {}", note);
+  if (total <= 0) return fmt::format("{}  {}{}", label, time, end);
   constexpr size_t kWidth = 20;
   const double part = std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
   const auto filled = static_cast<size_t>(part * kWidth);
   const std::string amount = unit == ProgressUnit::kBytes
                                  ? fmt::format("{} of {}", FormatBytes(done), FormatBytes(total))
                                  : time;
-  return fmt::format("{}  [{}{}] {:3.0f}%  {}", label, std::string(filled, '#'),
-                     std::string(kWidth - filled, '.'), 100 * part, amount);
+  return fmt::format("{}  [{}{}] {:3.0f}%  {}{}", label, std::string(filled, '#'),
+                     std::string(kWidth - filled, '.'), 100 * part, amount, end);
 }
 
 }  // namespace tconv::cli

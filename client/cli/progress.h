@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <iosfwd>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -33,22 +34,30 @@ class Progress {
     total_ = total;
     done_ = done;
   }
+  // What is shown behind the numbers from now on. From any thread.
+  void SetNote(std::string note) {
+    const std::lock_guard lock(note_mutex_);
+    note_ = std::move(note);
+  }
 
  private:
   void DrawUntil(std::stop_token stop);
+  std::string note();
 
   std::ostream* const terminal_;
   const std::string label_;
   const ProgressUnit unit_;
   std::atomic<int64_t> done_ = 0;
   std::atomic<int64_t> total_ = 0;
+  std::mutex note_mutex_;
+  std::string note_;
   std::jthread drawer_;
 };
 
 // "reading x.npy  [#####...............]  25%  1.0 MiB of 4.0 MiB", without the
 // newline; in parts "measuring  [#####...............]  25%  1.3 s"; without a
-// total "waiting for the answer  3.2 s".
+// total "waiting for the answer  3.2 s". The note, if there is one, at the end.
 std::string FormatProgress(std::string_view label, ProgressUnit unit, int64_t done, int64_t total,
-                           std::chrono::milliseconds elapsed);
+                           std::chrono::milliseconds elapsed, std::string_view note = {});
 
 }  // namespace tconv::cli

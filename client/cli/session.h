@@ -57,12 +57,13 @@ class Session {
   }
 
   // The same, of call(observer), which tells the observer the share that is done,
-  // from 0 to 1, from any thread.
+  // from 0 to 1, and perhaps a note to be shown with it, from any thread.
   template <typename Call>
   auto AwaitShare(const std::string& what, Call call) {
     constexpr double kParts = 1000;
     Progress progress(streams_.terminal, what, ProgressUnit::kParts);
-    return call([&progress](double share) {
+    return call([&progress](double share, std::string note = {}) {
+      progress.SetNote(std::move(note));
       progress.Advance(static_cast<int64_t>(share * kParts), static_cast<int64_t>(kParts));
     });
   }

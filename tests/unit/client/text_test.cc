@@ -41,6 +41,12 @@ TEST(ProgressTest, ShowsTheTimeWhenItIsNot) {
             "waiting  3.2 s");
 }
 
+TEST(ProgressTest, ShowsANoteAtTheEnd) {
+  EXPECT_EQ(
+      FormatProgress("learning", ProgressUnit::kParts, 500, 1000, milliseconds(1250), "loss 0.5"),
+      "learning  [##########..........]  50%  1.2 s  loss 0.5");
+}
+
 TEST(ProgressTest, StaysSilentDuringShortSteps) {
   std::ostringstream terminal;
   { Progress progress(&terminal, "reading x"); }

@@ -214,6 +214,73 @@ TEST_F(TrainingToolTest, RefusesAFolderWithoutSlots) {
   EXPECT_THAT(err(), HasSubstr("expected files like momentum.kernel.npy"));
 }
 
+// Plays a server whose layer answers with gray pictures.
+class TrainDemoTest : public TrainingToolTest {
+ protected:
+  TrainDemoTest() {
+    EXPECT_CALL(*connection_, Create).WillOnce(DoAll(SaveArg<0>(&layer_), Return(v1::Layer())));
+    v1::Layer prepared;
+    prepared.set_weights_version(1);
+    EXPECT_CALL(*connection_, SetOptimizer).WillOnce(Return(prepared));
+    EXPECT_CALL(*connection_, Forward)
+        .WillRepeatedly([](const std::string&, const Tensor& input, const ForwardOptions&) {
+          Shape shape = input.shape();
+          shape[1] *= 2;
+          shape[2] *= 2;
+          const std::vector<float> gray(static_cast<size_t>(*ElementCount(shape)));
+          return ForwardResult{.output = *Tensor::FromValues<float>(shape, gray)};
+        });
+    EXPECT_CALL(*connection_, Delete)
+        .WillOnce([this](const v1::DeleteRequest& request, const CallOptions&) {
+          EXPECT_EQ(request.name(), layer_.name);
+          return v1::DeleteResponse();
+        });
+  }
+
+  std::vector<std::string> Arguments() const {
+    return {"demo",       "--train",
+            "--input",    TCONV_RACCOON,
+            "--output",   folder_ / "after.png",
+            "--curve",    folder_ / "loss.svg",
+            "--bilinear", folder_ / "before.png",
+            "--steps",    "3",
+            "--json"};
+  }
+
+  NewLayer layer_;
+};
+
+TEST_F(TrainDemoTest, MakesStepsFromVersionToVersionAndLeavesNoLayerBehind) {
+  int64_t version = 1;
+  double rate = 1;
+  EXPECT_CALL(*connection_, TrainStep)
+      .Times(3)
+      .WillRepeatedly([&](const std::string& name, const Tensor&, const TrainSignal& signal,
+                          const TrainStepOptions& options) {
+        EXPECT_EQ(name, layer_.name);
+        EXPECT_EQ(std::get<TrainTarget>(signal).loss.name(), "MeanSquaredError");
+        EXPECT_EQ(options.if_version, version);
+        EXPECT_LT(options.learning_rate, rate);
+        rate = *options.learning_rate;
+        ++version;
+        return TrainStepResult{.step = {.weights_version = version},
+                               .loss = 1.0 / static_cast<double>(version)};
+      });
+  EXPECT_EQ(Run(Arguments()), 0) << err();
+  const Json report = Json::parse(out());
+  EXPECT_EQ(report["losses"], Json({0.5, 1.0 / 3, 0.25}));
+  EXPECT_EQ(report["psnr_db"]["gain"], 0.0);
+  EXPECT_THAT(ReadFile(folder_ / "loss.svg"), HasSubstr("3 steps of Adam"));
+  EXPECT_THAT(ReadFile(folder_ / "before.png"), HasSubstr("IHDR"));
+  EXPECT_THAT(ReadFile(folder_ / "after.png"), HasSubstr("IHDR"));
+}
+
+TEST_F(TrainDemoTest, LeavesNoLayerBehindWhenAStepFails) {
+  EXPECT_CALL(*connection_, TrainStep).WillOnce(Return(absl::AbortedError("somebody was faster")));
+  EXPECT_EQ(Run(Arguments()), 6);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "after.png"));
+}
+
 TEST_F(TrainingToolTest, RefusesWrongUsageWithoutCallingTheServer) {
   const std::vector<std::string> kCases[] = {
       {"backward", "up1", "--input", "x", "--upstream", "dy"},
@@ -238,6 +305,9 @@ TEST_F(TrainingToolTest, RefusesWrongUsageWithoutCallingTheServer) {
       {"set-optimizer", "up1", "--optimizer", "Adam =1"},
       {"set-optimizer", "up1", "--optimizer", "Adam beta_1=0,5"},
       {"set-optimizer", "up1", "--optimizer", "Adam", "--iterations", "-1"},
+      {"demo", "--train", "--input", "a.png", "--output", "b.png", "--scale", "2"},
+      {"demo", "--train", "--input", "a.png", "--output", "b.png", "--steps", "0"},
+      {"demo", "--input", "a.png", "--output", "b.png", "--curve", "c.svg"},
   };
   for (const auto& arguments : kCases) {
     EXPECT_EQ(Run(arguments), 2) << ::testing::PrintToString(arguments);
