@@ -34,8 +34,9 @@ class BackwardPlan {
  public:
   virtual ~BackwardPlan() = default;
 
-  // Writes every element of what is asked for. RESOURCE_EXHAUSTED without memory.
-  virtual Status Execute(const BackwardArguments& arguments) const = 0;
+  // Writes every element of what is asked for. What it needs in between it takes from
+  // `memory`. RESOURCE_EXHAUSTED without memory.
+  virtual Status Execute(const BackwardArguments& arguments, BlockPool& memory) const = 0;
 
   // Memory that this plan holds, in bytes.
   virtual int64_t bytes_held() const = 0;

@@ -2,7 +2,8 @@
 
 namespace tconv::server {
 
-StatusOr<std::vector<std::unique_ptr<const BackwardStrategy>>> MakeBackwardStrategies(WorkerPool& pool) {
+StatusOr<std::vector<std::unique_ptr<const BackwardStrategy>>> MakeBackwardStrategies(
+    WorkerPool& pool) {
   std::vector<std::unique_ptr<const BackwardStrategy>> strategies;
   strategies.push_back(MakeWindowMatmulStrategy(pool));
   strategies.push_back(MakeReferenceBackwardStrategy());

@@ -55,7 +55,8 @@ StatusOr<Gradients> Differentiation::RunBackward(Tensor diff_output,
                              .src = src_.dtype() == wide_dtype() ? src_.view() : wide_src.view(),
                              .diff_dst = linear.diff_z.view(),
                              .diff_src = diff_src.mutable_view(),
-                             .diff_kernel = diff_kernel.mutable_view()}));
+                             .diff_kernel = diff_kernel.mutable_view()},
+                            tools_.memory));
   Gradients gradients;
   if (wanted.input) {
     TCONV_ASSIGN_OR_RETURN(gradients.input, Rounded(std::move(diff_src), problem_.dtype));

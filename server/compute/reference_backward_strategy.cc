@@ -44,7 +44,7 @@ class ReferenceBackwardPlan final : public BackwardPlan {
   explicit ReferenceBackwardPlan(const DeconvProblem& problem)
       : problem_(problem), axes_(SpatialAxes(problem)) {}
 
-  Status Execute(const BackwardArguments& arguments) const override {
+  Status Execute(const BackwardArguments& arguments, BlockPool&) const override {
     TCONV_ASSIGN_OR_RETURN(const Tensor kernel,
                            Tensor::Converted(arguments.kernel, DType::kFloat64));
     TCONV_ASSIGN_OR_RETURN(const Tensor src, Tensor::Converted(arguments.src, DType::kFloat64));

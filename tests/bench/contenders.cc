@@ -169,6 +169,7 @@ StatusOr<Contender> MakeBackwardContender(const BackwardStrategy& strategy,
   struct Tensors {
     std::shared_ptr<const server::Weights> weights;
     Tensor src, diff_dst, diff_src, diff_kernel;
+    std::shared_ptr<server::BlockPool> memory = server::BlockPool::Make(int64_t{256} << 20);
   };
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const server::BackwardPlan> plan,
                          strategy.Compile(problem));
@@ -184,7 +185,8 @@ StatusOr<Contender> MakeBackwardContender(const BackwardStrategy& strategy,
                                            .src = tensors->src.view(),
                                            .diff_dst = tensors->diff_dst.view(),
                                            .diff_src = tensors->diff_src.mutable_view(),
-                                           .diff_kernel = tensors->diff_kernel.mutable_view()});
+                                           .diff_kernel = tensors->diff_kernel.mutable_view()},
+                                          *tensors->memory);
                    }};
 }
 

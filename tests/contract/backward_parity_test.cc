@@ -49,6 +49,8 @@ struct Operands {
   Tensor diff_dst;
 };
 
+std::shared_ptr<BlockPool> Memory() { return BlockPool::Make(int64_t{1} << 20); }
+
 struct Results {
   Tensor diff_src;
   Tensor diff_kernel;
@@ -67,7 +69,8 @@ Results Execute(const BackwardPlan& plan, const Operands& operands) {
                             .src = operands.src.view(),
                             .diff_dst = operands.diff_dst.view(),
                             .diff_src = results.diff_src.mutable_view(),
-                            .diff_kernel = results.diff_kernel.mutable_view()}),
+                            .diff_kernel = results.diff_kernel.mutable_view()},
+                           *Memory()),
               IsOk());
   return results;
 }
@@ -255,7 +258,8 @@ TEST_P(BackwardConcurrencyTest, OneGradientAloneIsTheSame) {
                                .src = operands.src.view(),
                                .diff_dst = operands.diff_dst.view(),
                                .diff_src = diff_src.mutable_view(),
-                               .diff_kernel = {}}),
+                               .diff_kernel = {}},
+                              *Memory()),
                 IsOk());
     EXPECT_TRUE(HaveEqualBits(diff_src, both.diff_src));
     Tensor diff_kernel = NotANumber(operands.kernel);
@@ -263,7 +267,8 @@ TEST_P(BackwardConcurrencyTest, OneGradientAloneIsTheSame) {
                                .src = operands.src.view(),
                                .diff_dst = operands.diff_dst.view(),
                                .diff_src = {},
-                               .diff_kernel = diff_kernel.mutable_view()}),
+                               .diff_kernel = diff_kernel.mutable_view()},
+                              *Memory()),
                 IsOk());
     EXPECT_TRUE(HaveEqualBits(diff_kernel, both.diff_kernel));
   }

@@ -18,19 +18,22 @@
 namespace tconv::server {
 namespace {
 
-// A tile of the windows takes a half of the smallest L2 cache in use.
-constexpr int64_t kMostTilePositions = 256;
-constexpr int64_t kLeastTilePositions = 48;
+// Columns of windows that are made at once, and floats of a tile of them: a half of the
+// smallest L2 cache in use.
 constexpr int64_t kChunkColumns = 512;
+constexpr int64_t kTileFloats = 128 << 10;
+constexpr int64_t kLeastTilePositions = 48;
+constexpr int64_t kMostTilePositions = 1024;
 
-// Tasks of one gradient, for many threads.
-constexpr int64_t kEnoughTasks = 4;
+// Of both gradients: some times what it costs to start a task.
+constexpr int64_t kMultiplicationsPerTask = 1'000'000;
+constexpr int64_t kMostTasks = 16;
+
+// A set of channels has so many, at least.
 constexpr int64_t kLeastInputChannels = 128;
 
-// Sums of the kernel's gradient that stay in the cache while tiles pass by; and parts
-// of the positions, each of which has such sums of its own.
+// Sums of the kernel's gradient that stay in the cache while tiles pass by.
 constexpr int64_t kCachedSums = 128 << 10;
-constexpr int64_t kMostParts = 16;
 
 // Rows that lie `stride` elements apart.
 struct Factor {
@@ -55,7 +58,7 @@ void Multiply(const Factor& a, const Factor& b, const ProductShape& shape, bool 
       "could not multiply matrices");
 }
 
-// Tensors of one run, all channels_last.
+// Tensors of one run. diff_dst is channels_last.
 struct Operands {
   const float* kernel;
   const float* src;
@@ -64,8 +67,9 @@ struct Operands {
   float* diff_kernel;  // null when not asked for
 };
 
-// Positions, of all images together.
+// Positions of one image; or of all, where they follow each other.
 struct Tile {
+  int64_t image;
   int64_t first;
   int64_t count;
 };
@@ -78,37 +82,38 @@ class WindowMatmulPlan final : public BackwardPlan {
         windows_(std::move(windows)),
         in_channels_(problem.in_channels),
         expected_time_(2 * ExpectedTime(problem)) {
-    const int64_t positions = windows_.positions();
-    tile_ = std::clamp(CeilDiv(positions, kEnoughTasks), kLeastTilePositions, kMostTilePositions);
-    tiles_ = CeilDiv(positions, tile_);
-    tile_ = CeilDiv(positions, tiles_);
+    const bool has_planes = problem.data_format == DataFormat::kChannelsFirst;
+    // Planes of few positions would make a product of each image.
+    reads_planes_ = has_planes && windows_.positions() >= kLeastTilePositions * problem.batch;
+    images_ = reads_planes_ ? problem.batch : 1;
+    positions_ = windows_.positions() / images_;
     for (const WindowChunk& chunk : windows_.chunks()) {
       widest_chunk_ = std::max(widest_chunk_, chunk.columns);
       live_rows_ += chunk.columns;
     }
-    if (live_rows_ * in_channels_ <= kCachedSums) parts_ = std::min(kMostParts, tiles_);
-    channel_sets_ =
-        std::min(CeilDiv(kEnoughTasks, tiles_), CeilDiv(in_channels_, kLeastInputChannels));
+    CutIntoTasks();
   }
 
-  Status Execute(const BackwardArguments& arguments) const override {
+  Status Execute(const BackwardArguments& arguments, BlockPool& memory) const override {
     Operands operands = {.kernel = Values(arguments.kernel),
                          .src = Values(arguments.src),
                          .diff_dst = Values(arguments.diff_dst),
                          .diff_src = Values(arguments.diff_src),
                          .diff_kernel = Values(arguments.diff_kernel)};
-    if (problem_.data_format == DataFormat::kChannelsLast) return Compute(operands);
+    if (problem_.data_format == DataFormat::kChannelsLast) return Compute(operands, memory);
 
-    TCONV_ASSIGN_OR_RETURN(const Tensor src, ToPixels(arguments.src, problem_.in_channels));
     TCONV_ASSIGN_OR_RETURN(const Tensor diff_dst,
-                           ToPixels(arguments.diff_dst, problem_.out_channels));
-    operands.src = Values(src.view());
+                           ToPixels(arguments.diff_dst, problem_.out_channels, memory));
     operands.diff_dst = Values(diff_dst.view());
-    if (operands.diff_src == nullptr) return Compute(operands);
+    if (reads_planes_) return Compute(operands, memory);
+
+    TCONV_ASSIGN_OR_RETURN(const Tensor src, ToPixels(arguments.src, problem_.in_channels, memory));
+    operands.src = Values(src.view());
+    if (operands.diff_src == nullptr) return Compute(operands, memory);
     TCONV_ASSIGN_OR_RETURN(Tensor diff_src,
-                           Tensor::Allocate(DType::kFloat32, arguments.diff_src.shape));
+                           Tensor::Allocate(DType::kFloat32, arguments.diff_src.shape, memory));
     operands.diff_src = Values(diff_src.mutable_view());
-    TCONV_RETURN_IF_ERROR(Compute(operands));
+    TCONV_RETURN_IF_ERROR(Compute(operands, memory));
     return PixelsToPlanes(pool_, diff_src.view(), problem_.batch, problem_.in_channels,
                           arguments.diff_src);
   }
@@ -123,16 +128,32 @@ class WindowMatmulPlan final : public BackwardPlan {
   }
   static float* Values(TensorView tensor) { return reinterpret_cast<float*>(tensor.data); }
 
-  StatusOr<Tensor> ToPixels(ConstTensorView planes, int64_t channels) const {
-    TCONV_ASSIGN_OR_RETURN(Tensor pixels, Tensor::Allocate(planes.dtype, planes.shape));
+  // The cuts depend on the problem alone: so do the results.
+  void CutIntoTasks() {
+    const int64_t multiplications = 2 * windows_.positions() * live_rows_ * in_channels_;
+    const int64_t tasks =
+        std::clamp<int64_t>(multiplications / kMultiplicationsPerTask, 1, kMostTasks);
+    const int64_t fits =
+        std::clamp(kTileFloats / widest_chunk_, kLeastTilePositions, kMostTilePositions);
+    const int64_t wanted = std::max(CeilDiv(windows_.positions(), tasks), kLeastTilePositions);
+    tiles_per_image_ = CeilDiv(positions_, std::min(fits, wanted));
+    tile_ = CeilDiv(positions_, tiles_per_image_);
+    if (live_rows_ * in_channels_ <= kCachedSums) parts_ = std::min(tasks, tiles());
+    channel_sets_ = std::min(CeilDiv(tasks, tiles()), CeilDiv(in_channels_, kLeastInputChannels));
+  }
+
+  int64_t tiles() const { return images_ * tiles_per_image_; }
+
+  StatusOr<Tensor> ToPixels(ConstTensorView planes, int64_t channels, BlockPool& memory) const {
+    TCONV_ASSIGN_OR_RETURN(Tensor pixels, Tensor::Allocate(planes.dtype, planes.shape, memory));
     TCONV_RETURN_IF_ERROR(
         PlanesToPixels(pool_, planes, problem_.batch, channels, pixels.mutable_view()));
     return pixels;
   }
 
-  Status Compute(const Operands& operands) const {
+  Status Compute(const Operands& operands, BlockPool& memory) const {
     if (operands.diff_kernel != nullptr) ClearDeadTaps(operands.diff_kernel);
-    return parts_ > 0 ? ComputeByParts(operands) : ComputeByChunks(operands);
+    return parts_ > 0 ? ComputeByParts(operands, memory) : ComputeByChunks(operands);
   }
 
   // Taps that reach no output are in no chunk.
@@ -152,30 +173,27 @@ class WindowMatmulPlan final : public BackwardPlan {
 
   // For kernels of some kilobytes: a task makes the windows of a part of the positions
   // once, for both gradients, and has sums of its own, which are added in their order.
-  Status ComputeByParts(const Operands& operands) const {
-    Tensor sums;
+  Status ComputeByParts(const Operands& operands, BlockPool& memory) const {
+    Tensor part_sums;
     if (operands.diff_kernel != nullptr) {
-      TCONV_ASSIGN_OR_RETURN(sums,
-                             Tensor::Allocate(DType::kFloat32, {parts_, live_rows_, in_channels_}));
+      TCONV_ASSIGN_OR_RETURN(
+          part_sums, Tensor::Allocate(DType::kFloat32, {parts_, live_rows_, in_channels_}, memory));
     }
-    float* const all_sums = Values(sums.mutable_view());
-    TCONV_RETURN_IF_ERROR(RunTasks(parts_, [&](int64_t part, float* windows) {
-      ComputePart(operands, part, all_sums, windows);
-    }));
-    if (operands.diff_kernel == nullptr) return OkStatus();
-    return RunTasks(static_cast<int64_t>(windows_.chunks().size()), [&](int64_t chunk, float*) {
-      AddParts(all_sums, static_cast<size_t>(chunk), operands.diff_kernel);
-    });
+    float* const sums = Values(part_sums.mutable_view());
+    TCONV_RETURN_IF_ERROR(RunTasks(
+        parts_, [&](int64_t part, float* windows) { ComputePart(operands, part, sums, windows); }));
+    if (operands.diff_kernel != nullptr) AddParts(sums, operands.diff_kernel);
+    return OkStatus();
   }
 
-  void ComputePart(const Operands& operands, int64_t part, float* all_sums, float* windows) const {
-    const int64_t first_tile = part * tiles_ / parts_;
-    const int64_t last_tile = (part + 1) * tiles_ / parts_;
+  void ComputePart(const Operands& operands, int64_t part, float* part_sums, float* windows) const {
+    const int64_t first_tile = part * tiles() / parts_;
+    const int64_t last_tile = (part + 1) * tiles() / parts_;
     for (int64_t t = first_tile; t < last_tile; ++t) {
       const Tile tile = TileAt(t);
-      float* sums = all_sums == nullptr ? nullptr : all_sums + part * live_rows_ * in_channels_;
+      float* sums = part_sums == nullptr ? nullptr : part_sums + part * live_rows_ * in_channels_;
       for (const WindowChunk& chunk : windows_.chunks()) {
-        windows_.Gather(chunk, tile.first, tile.count, operands.diff_dst, windows);
+        Gather(operands, chunk, tile, windows);
         if (operands.diff_src != nullptr) {
           AddToSource(operands, chunk, tile, windows, {0, in_channels_});
         }
@@ -186,24 +204,25 @@ class WindowMatmulPlan final : public BackwardPlan {
     }
   }
 
-  void AddParts(const float* all_sums, size_t index, float* diff_kernel) const {
-    const WindowChunk& chunk = windows_.chunks()[index];
-    const float* terms[kMostParts];
-    int64_t first_row = 0;
-    for (size_t i = 0; i < index; ++i) first_row += windows_.chunks()[i].columns;
+  void AddParts(const float* part_sums, float* diff_kernel) const {
+    const float* terms[kMostTasks];
     for (int64_t part = 0; part < parts_; ++part) {
-      terms[part] = all_sums + (part * live_rows_ + first_row) * in_channels_;
+      terms[part] = part_sums + part * live_rows_ * in_channels_;
     }
-    WeaveKernelsForThisCpu().sum_rows(terms, static_cast<size_t>(parts_),
-                                      static_cast<size_t>(chunk.columns * in_channels_),
-                                      diff_kernel + chunk.first_kernel_row * in_channels_);
+    for (const WindowChunk& chunk : windows_.chunks()) {
+      const int64_t length = chunk.columns * in_channels_;
+      WeaveKernelsForThisCpu().sum_rows(terms, static_cast<size_t>(parts_),
+                                        static_cast<size_t>(length),
+                                        diff_kernel + chunk.first_kernel_row * in_channels_);
+      for (int64_t part = 0; part < parts_; ++part) terms[part] += length;
+    }
   }
 
   // For large kernels: tasks of diff_kernel are chunks, which no other task writes;
   // those of diff_src are tiles, and sets of channels where tiles are few.
   Status ComputeByChunks(const Operands& operands) const {
     const auto chunks = static_cast<int64_t>(windows_.chunks().size());
-    const int64_t source_tasks = operands.diff_src == nullptr ? 0 : tiles_ * channel_sets_;
+    const int64_t source_tasks = operands.diff_src == nullptr ? 0 : tiles() * channel_sets_;
     const int64_t kernel_tasks = operands.diff_kernel == nullptr ? 0 : chunks;
     return RunTasks(source_tasks + kernel_tasks, [&](int64_t task, float* windows) {
       if (task < source_tasks) {
@@ -220,40 +239,58 @@ class WindowMatmulPlan final : public BackwardPlan {
     const Range channels = {channel_set * in_channels_ / channel_sets_,
                             (channel_set + 1) * in_channels_ / channel_sets_};
     for (const WindowChunk& chunk : windows_.chunks()) {
-      windows_.Gather(chunk, tile.first, tile.count, operands.diff_dst, windows);
+      Gather(operands, chunk, tile, windows);
       AddToSource(operands, chunk, tile, windows, channels);
     }
   }
 
   void ComputeKernel(const Operands& operands, const WindowChunk& chunk, float* windows) const {
     float* sums = operands.diff_kernel + chunk.first_kernel_row * in_channels_;
-    for (int64_t t = 0; t < tiles_; ++t) {
+    for (int64_t t = 0; t < tiles(); ++t) {
       const Tile tile = TileAt(t);
-      windows_.Gather(chunk, tile.first, tile.count, operands.diff_dst, windows);
+      Gather(operands, chunk, tile, windows);
       AddToKernel(operands, chunk, tile, windows, t > 0, sums);
     }
+  }
+
+  void Gather(const Operands& operands, const WindowChunk& chunk, const Tile& tile,
+              float* windows) const {
+    windows_.Gather(chunk, tile.image * positions_ + tile.first, tile.count, operands.diff_dst,
+                    windows);
   }
 
   // The first chunk begins the sums.
   void AddToSource(const Operands& operands, const WindowChunk& chunk, const Tile& tile,
                    const float* windows, const Range& channels) const {
-    Multiply(
-        {windows, chunk.columns, false},
-        {operands.kernel + chunk.first_kernel_row * in_channels_ + channels.begin, in_channels_},
-        {tile.count, channels.size(), chunk.columns}, &chunk != &windows_.chunks().front(),
-        operands.diff_src + tile.first * in_channels_ + channels.begin, in_channels_);
+    const bool add = &chunk != &windows_.chunks().front();
+    const float* taps = operands.kernel + chunk.first_kernel_row * in_channels_ + channels.begin;
+    float* sums = operands.diff_src + SourceOffset(tile, channels.begin);
+    if (reads_planes_) {
+      Multiply({taps, in_channels_, true}, {windows, chunk.columns, true},
+               {channels.size(), tile.count, chunk.columns}, add, sums, positions_);
+    } else {
+      Multiply({windows, chunk.columns}, {taps, in_channels_},
+               {tile.count, channels.size(), chunk.columns}, add, sums, in_channels_);
+    }
   }
 
   void AddToKernel(const Operands& operands, const WindowChunk& chunk, const Tile& tile,
                    const float* windows, bool add, float* sums) const {
+    const int64_t stride = reads_planes_ ? positions_ : in_channels_;
     Multiply({windows, chunk.columns, true},
-             {operands.src + tile.first * in_channels_, in_channels_},
+             {operands.src + SourceOffset(tile, 0), stride, reads_planes_},
              {chunk.columns, in_channels_, tile.count}, add, sums, in_channels_);
   }
 
-  Tile TileAt(int64_t tile) const {
-    const int64_t first = tile * tile_;
-    return {first, std::min(tile_, windows_.positions() - first)};
+  // Where a tile begins in src and diff_src.
+  int64_t SourceOffset(const Tile& tile, int64_t channel) const {
+    if (!reads_planes_) return tile.first * in_channels_ + channel;
+    return (tile.image * in_channels_ + channel) * positions_ + tile.first;
+  }
+
+  Tile TileAt(int64_t index) const {
+    const int64_t first = index % tiles_per_image_ * tile_;
+    return {index / tiles_per_image_, first, std::min(tile_, positions_ - first)};
   }
 
   // Calls task(index, memory for a tile of windows), which may throw dnnl::error.
@@ -274,8 +311,11 @@ class WindowMatmulPlan final : public BackwardPlan {
   const Windows windows_;
   const int64_t in_channels_;
   const std::chrono::nanoseconds expected_time_;
-  int64_t tile_ = 0;  // positions of each tile but the last
-  int64_t tiles_ = 0;
+  bool reads_planes_ = false;  // src as planes, and so diff_src
+  int64_t images_ = 1;         // that are cut into tiles apart from each other
+  int64_t positions_ = 0;      // of each of them
+  int64_t tile_ = 0;           // positions of each tile but the last of an image
+  int64_t tiles_per_image_ = 0;
   int64_t widest_chunk_ = 0;
   int64_t live_rows_ = 0;     // of the kernel: those of all chunks
   int64_t parts_ = 0;         // of the positions; 0: tasks are chunks of the kernel
