@@ -87,6 +87,15 @@ inline void CopyShortBlocks(const std::byte* src, size_t src_stride, size_t bloc
   }
 }
 
+// Two halves that overlap, where a block is at least one long and at most two.
+template <size_t kHalf>
+inline void CopyHalves(const std::byte* src, size_t src_stride, size_t blocks, size_t length,
+                       std::byte* dst, size_t dst_stride) {
+  CopyShortBlocks<kHalf>(src, src_stride, blocks, dst, dst_stride);
+  const size_t second = length - kHalf;
+  CopyShortBlocks<kHalf>(src + second, src_stride, blocks, dst + second, dst_stride);
+}
+
 void CopyBlocks(const std::byte* src, size_t src_stride, size_t blocks, size_t length,
                 std::byte* dst, size_t dst_stride) {
   // Lengths known to the compiler take a few instructions each.
@@ -105,6 +114,9 @@ void CopyBlocks(const std::byte* src, size_t src_stride, size_t blocks, size_t l
       return CopyShortBlocks<32>(src, src_stride, blocks, dst, dst_stride);
     case 48:
       return CopyShortBlocks<48>(src, src_stride, blocks, dst, dst_stride);
+  }
+  if (length > 32 && length <= 64) {
+    return CopyHalves<32>(src, src_stride, blocks, length, dst, dst_stride);
   }
   for (size_t b = 0; b < blocks; ++b) {
     __builtin_memcpy(dst + b * dst_stride, src + b * src_stride, length);

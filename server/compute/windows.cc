@@ -58,72 +58,78 @@ void Windows::AddChunks(int64_t columns_per_chunk) {
                           chunks_.back().columns + taps * channels_ <= columns_per_chunk;
         if (!fits) chunks_.push_back({.rows = {}, .first_kernel_row = kernel_row});
         WindowChunk& chunk = chunks_.back();
-        chunk.rows.push_back({kd, kh, kw, taps, chunk.columns});
+        chunk.rows.push_back({kd, kh, kw, taps, chunk.columns,
+                              Intersection(LiveInputs(w, kw), LiveInputs(w, kw + taps - 1))});
         chunk.columns += taps * channels_;
       }
     }
   }
 }
 
+// Rows of a few positions stay in the L1 cache while one tap after the other is copied.
 void Windows::Gather(const WindowChunk& chunk, int64_t first, int64_t count, const float* diff_dst,
                      float* matrix) const {
-  const int64_t last = first + count;
-  for (const WindowRow& row : chunk.rows) {
-    for (int64_t begin = first; begin < last;) {
-      const Line line = LineOf(row, begin, last, diff_dst);
-      GatherLine(row, line, chunk.columns,
-                 matrix + (begin - first) * chunk.columns + row.first_column);
-      begin += line.inputs.size();
+  constexpr int64_t kFloatsInCache = 6 << 10;
+  constexpr int64_t kLeastPositions = 8;
+  const int64_t longest = std::max(kLeastPositions, kFloatsInCache / chunk.columns);
+  for (int64_t done = 0; done < count;) {
+    const Run run = RunAt(first + done, std::min(longest, count - done));
+    for (const WindowRow& row : chunk.rows) {
+      GatherRow(row, run.width, LineOf(row, run, diff_dst), chunk.columns,
+                matrix + done * chunk.columns + row.first_column);
     }
+    done += run.width.size();
   }
 }
 
-// Of the positions from `first` on, as far as they are on one line and before `last`.
-Windows::Line Windows::LineOf(const WindowRow& row, int64_t first, int64_t last,
-                              const float* diff_dst) const {
+Windows::Run Windows::RunAt(int64_t position, int64_t longest) const {
   const auto& [d, h, w] = axes_;
-  const int64_t iw = first % w.in;
-  const int64_t ih = first / w.in % h.in;
-  const int64_t id = first / (w.in * h.in) % d.in;
-  const int64_t image = first / (w.in * h.in * d.in);
-  const int64_t od = id * d.stride + row.depth_tap * d.dilation - d.crop_begin;
-  const int64_t oh = ih * h.stride + row.height_tap * h.dilation - h.crop_begin;
-  Line line;
-  line.inputs = {iw, std::min(w.in, iw + last - first)};
-  if (od >= 0 && od < d.out && oh >= 0 && oh < h.out) {
-    line.outputs = diff_dst + ((image * d.out + od) * h.out + oh) * w.out * channels_;
-  }
-  return line;
+  const int64_t line = position / w.in;
+  const int64_t begin = position % w.in;
+  return {.image = line / (h.in * d.in),
+          .depth = line / h.in % d.in,
+          .height = line % h.in,
+          .width = {begin, std::min(w.in, begin + longest)}};
 }
 
-void Windows::GatherLine(const WindowRow& row, const Line& line, int64_t columns,
-                         float* matrix) const {
+const float* Windows::LineOf(const WindowRow& row, const Run& run, const float* diff_dst) const {
+  const auto& [d, h, w] = axes_;
+  const int64_t od = run.depth * d.stride + row.depth_tap * d.dilation - d.crop_begin;
+  const int64_t oh = run.height * h.stride + row.height_tap * h.dilation - h.crop_begin;
+  if (od < 0 || od >= d.out || oh < 0 || oh >= h.out) return nullptr;
+  return diff_dst + ((run.image * d.out + od) * h.out + oh) * w.out * channels_;
+}
+
+void Windows::GatherRow(const WindowRow& row, const Range& inputs, const float* line,
+                        int64_t columns, float* matrix) const {
   const AxisGeometry& w = axes_[2];
-  const int64_t length = row.width_taps * channels_;
-  const int64_t last_tap = row.first_width_tap + row.width_taps - 1;
-  const Range whole =
-      line.outputs == nullptr
-          ? Range{line.inputs.end, line.inputs.end}
-          : Intersection(Intersection(LiveInputs(w, row.first_width_tap), LiveInputs(w, last_tap)),
-                         line.inputs);
-  const auto gather_part = [&](int64_t i) {
-    float* window = matrix + (i - line.inputs.begin) * columns;
-    std::memset(window, 0, FloatBytes(length));
-    if (line.outputs == nullptr) return;
-    const int64_t out = i * w.stride + row.first_width_tap * w.dilation - w.crop_begin;
-    const Range inside = Intersection({out, out + row.width_taps}, {0, w.out});
-    if (inside.size() == 0) return;
-    std::memcpy(window + (inside.begin - out) * channels_, line.outputs + inside.begin * channels_,
-                FloatBytes(inside.size() * channels_));
-  };
-  const int64_t whole_begin = std::min(whole.begin, line.inputs.end);
-  for (int64_t i = line.inputs.begin; i < whole_begin; ++i) gather_part(i);
+  Range whole = {inputs.end, inputs.end};
+  if (line != nullptr && row.whole.begin < inputs.end) whole = Intersection(inputs, row.whole);
+  for (int64_t i = inputs.begin; i < whole.begin; ++i) {
+    GatherPart(row, i, line, matrix + (i - inputs.begin) * columns);
+  }
   if (whole.size() > 0) {
     const int64_t out = whole.begin * w.stride + row.first_width_tap * w.dilation - w.crop_begin;
-    CopyBlocks(line.outputs + out * channels_, w.stride * channels_, whole.size(), length,
-               matrix + (whole.begin - line.inputs.begin) * columns, columns);
+    CopyBlocks(line + out * channels_, w.stride * channels_, whole.size(),
+               row.width_taps * channels_, matrix + (whole.begin - inputs.begin) * columns,
+               columns);
   }
-  for (int64_t i = whole_begin + whole.size(); i < line.inputs.end; ++i) gather_part(i);
+  for (int64_t i = whole.end; i < inputs.end; ++i) {
+    GatherPart(row, i, line, matrix + (i - inputs.begin) * columns);
+  }
+}
+
+// The taps of one input, of which some may lie outside.
+void Windows::GatherPart(const WindowRow& row, int64_t input, const float* line,
+                         float* window) const {
+  const AxisGeometry& w = axes_[2];
+  std::memset(window, 0, FloatBytes(row.width_taps * channels_));
+  if (line == nullptr) return;
+  const int64_t out = input * w.stride + row.first_width_tap * w.dilation - w.crop_begin;
+  const Range inside = Intersection({out, out + row.width_taps}, {0, w.out});
+  if (inside.size() == 0) return;
+  std::memcpy(window + (inside.begin - out) * channels_, line + inside.begin * channels_,
+              FloatBytes(inside.size() * channels_));
 }
 
 }  // namespace tconv::server

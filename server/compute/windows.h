@@ -27,6 +27,7 @@ struct WindowRow {
   int64_t first_width_tap = 0;
   int64_t width_taps = 0;    // one, where the width is dilated
   int64_t first_column = 0;  // within its chunk
+  Range whole;               // inputs of the width whose outputs are all in the image
 };
 
 // Columns that are made at once. Their taps follow each other in the kernel.
@@ -53,15 +54,21 @@ class Windows {
               float* matrix) const;
 
  private:
-  // Inputs of one line of the width, all of them at the same place on other axes.
-  struct Line {
-    const float* outputs = nullptr;  // the line that they reach; null when it is outside
-    Range inputs;
+  // Positions that follow each other along the width.
+  struct Run {
+    int64_t image;
+    int64_t depth;
+    int64_t height;
+    Range width;
   };
 
   void AddChunks(int64_t columns_per_chunk);
-  Line LineOf(const WindowRow& row, int64_t first, int64_t last, const float* diff_dst) const;
-  void GatherLine(const WindowRow& row, const Line& line, int64_t columns, float* matrix) const;
+  Run RunAt(int64_t position, int64_t longest) const;
+  // The line of outputs that a row of a run reaches; null outside of the image.
+  const float* LineOf(const WindowRow& row, const Run& run, const float* diff_dst) const;
+  void GatherRow(const WindowRow& row, const Range& inputs, const float* line, int64_t columns,
+                 float* matrix) const;
+  void GatherPart(const WindowRow& row, int64_t input, const float* line, float* window) const;
 
   const std::array<AxisGeometry, 3> axes_;
   const int64_t channels_;  // of the outputs

@@ -20,8 +20,8 @@ namespace {
 
 // Columns of windows that are made at once, and floats of a tile of them: a half of the
 // smallest L2 cache in use.
-constexpr int64_t kChunkColumns = 512;
-constexpr int64_t kTileFloats = 128 << 10;
+constexpr int64_t kChunkColumns = 640;
+constexpr int64_t kTileFloats = 160 << 10;
 constexpr int64_t kLeastTilePositions = 48;
 constexpr int64_t kMostTilePositions = 1024;
 
@@ -31,6 +31,10 @@ constexpr int64_t kMostTasks = 16;
 
 // A set of channels has so many, at least.
 constexpr int64_t kLeastInputChannels = 128;
+
+// Products of pixels are faster than those of planes; with so many rows of the kernel
+// that is worth the time it takes to make pixels of planes.
+constexpr int64_t kLeastRowsWorthPixels = 1024;
 
 // Sums of the kernel's gradient that stay in the cache while tiles pass by.
 constexpr int64_t kCachedSums = 128 << 10;
@@ -83,14 +87,15 @@ class WindowMatmulPlan final : public BackwardPlan {
         in_channels_(problem.in_channels),
         expected_time_(2 * ExpectedTime(problem)) {
     const bool has_planes = problem.data_format == DataFormat::kChannelsFirst;
-    // Planes of few positions would make a product of each image.
-    reads_planes_ = has_planes && windows_.positions() >= kLeastTilePositions * problem.batch;
-    images_ = reads_planes_ ? problem.batch : 1;
-    positions_ = windows_.positions() / images_;
     for (const WindowChunk& chunk : windows_.chunks()) {
       widest_chunk_ = std::max(widest_chunk_, chunk.columns);
       live_rows_ += chunk.columns;
     }
+    // Planes of few positions would make a product of each image.
+    reads_planes_ = has_planes && live_rows_ <= kLeastRowsWorthPixels &&
+                    windows_.positions() >= kLeastTilePositions * problem.batch;
+    images_ = reads_planes_ ? problem.batch : 1;
+    positions_ = windows_.positions() / images_;
     CutIntoTasks();
   }
 
