@@ -1,34 +1,18 @@
 // Any text: the JSON reader either refuses it, or reads a layer that survives
-// being printed and being sent. Starts from the layers of the golden cases, for
-// chance does not find the keys.
+// being printed and being sent.
 #include <google/protobuf/util/message_differencer.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "server/wire/keras_json.h"
 #include "server/wire/layer_codec.h"
+#include "tests/fuzz/keras_text.h"
 
 namespace tconv::server {
 namespace {
-
-// Stops the fuzzer, which then keeps the input.
-void Check(bool condition, std::string_view what, const std::string& context) {
-  if (condition) return;
-  std::cerr << what << ": " << context << "\n";
-  std::abort();
-}
-
-// A user's mistake, and never anything else.
-void CheckRefusal(const Status& status) {
-  Check(status.code() == StatusCode::kInvalidArgument, "unexpected error", status.ToString());
-}
 
 void CheckSameLayer(const StatusOr<LayerConfig>& back, const v1::LayerConfig& expected) {
   Check(back.ok(), "not read back", back.status().ToString());
@@ -59,17 +43,7 @@ void CheckText(std::string_view text) {
 }  // namespace tconv::server
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
-  static std::string seeds = "-seed_inputs=";
-  for (const auto& entry : std::filesystem::directory_iterator(TCONV_GOLDEN_CASES)) {
-    const auto layer = entry.path() / "layer.json";
-    if (std::filesystem::exists(layer)) seeds += layer.string() + ",";
-  }
-  seeds.pop_back();
-  static std::vector<char*> arguments(*argv, *argv + *argc);
-  arguments.push_back(seeds.data());
-  *argc = static_cast<int>(arguments.size());
-  arguments.push_back(nullptr);
-  *argv = arguments.data();
+  tconv::server::SeedFromGoldenCases("layer.json", argc, argv);
   return 0;
 }
 
