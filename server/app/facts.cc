@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -64,14 +65,36 @@ void AddMemory(const std::string& owner, Metrics::Read bytes, int64_t limit, Met
                    Constant(static_cast<double>(limit)), {{"owner", owner}});
 }
 
-void AddOwners(const MeasuredParts& parts, const ServerOptions& options, Metrics& metrics) {
-  const LayerHost& host = parts.host;
-  AddMemory("weights", Reading([&host] { return host.facts().weights.bytes; }),
+// What the host knows when somebody asks for the metrics: it counts layers, which it
+// is to do once.
+using HostView = std::shared_ptr<const HostFacts>;
+
+HostView ViewOf(const LayerHost& host, Metrics& metrics) {
+  auto facts = std::make_shared<HostFacts>();
+  metrics.BeforeReading([facts, &host] { *facts = host.facts(); });
+  return facts;
+}
+
+void AddLayers(const HostView& host, Metrics& metrics) {
+  metrics.AddGauge("tconv_layers", "Layers that can be called.",
+                   Reading([host] { return host->layers - host->damaged_layers; }));
+  metrics.AddGauge("tconv_damaged_layers", "Layers that the store cannot read.",
+                   Reading([host] { return host->damaged_layers; }));
+  metrics.AddGauge("tconv_outdated_layers",
+                   "Layers that are served at an older version than the store has.",
+                   Reading([host] { return host->behind_layers; }));
+  metrics.AddGauge("tconv_store_up", "1 while the store can be asked, else 0.",
+                   Reading([host] { return host->is_store_up; }));
+}
+
+void AddOwners(const MeasuredParts& parts, const HostView& host, const ServerOptions& options,
+               Metrics& metrics) {
+  AddMemory("weights", Reading([host] { return host->weights.bytes; }),
             options.host.max_loaded_weight_bytes, metrics);
   AddMemory("plans", Reading([&plans = parts.plans] { return plans.bytes_held(); }),
             options.plan_cache_bytes, metrics);
-  AddMemory("tensors", Reading([&host] { return host.facts().used_tensor_bytes; }), 0, metrics);
-  AddMemory("idle_tensors", Reading([&host] { return host.facts().idle_tensor_bytes; }),
+  AddMemory("tensors", Reading([host] { return host->used_tensor_bytes; }), 0, metrics);
+  AddMemory("idle_tensors", Reading([host] { return host->idle_tensor_bytes; }),
             options.host.max_idle_tensor_bytes, metrics);
   AddMemory("requests", Reading([&work = parts.work, &reads = parts.reads] {
               return work.bytes() + reads.bytes();
@@ -84,32 +107,22 @@ void AddOwners(const MeasuredParts& parts, const ServerOptions& options, Metrics
 }  // namespace
 
 void AddFacts(const MeasuredParts& parts, const ServerOptions& options, Metrics& metrics) {
-  const LayerHost& host = parts.host;
+  const HostView host = ViewOf(parts.host, metrics);
   const WorkerPool& pool = parts.pool;
   metrics.AddGauge("tconv_build_info", "1, and the version of the server.", Constant(1),
                    {{"version", TCONV_VERSION}});
-  metrics.AddGauge("tconv_layers", "Layers that can be called.", Reading([&host] {
-                     const HostFacts facts = host.facts();
-                     return facts.layers - facts.damaged_layers;
-                   }));
-  metrics.AddGauge("tconv_damaged_layers", "Layers that the store cannot read.",
-                   Reading([&host] { return host.facts().damaged_layers; }));
-  metrics.AddGauge("tconv_outdated_layers",
-                   "Layers that are served at an older version than the store has.",
-                   Reading([&host] { return host.facts().behind_layers; }));
-  metrics.AddGauge("tconv_store_up", "1 while the store can be asked, else 0.",
-                   Reading([&host] { return host.facts().is_store_up; }));
+  AddLayers(host, metrics);
   metrics.AddGauge("tconv_compute_threads", "Threads that may compute at once.",
                    Reading([&pool] { return pool.threads(); }));
   metrics.AddGauge("tconv_compute_threads_busy", "Those of them that compute.",
                    Reading([&pool] { return pool.slots().used(); }));
   AddCache(
-      "weights", [&host] { return host.facts().weights; }, metrics);
+      "weights", [host] { return host->weights; }, metrics);
   AddCache(
       "plans", [&plans = parts.plans] { return plans.facts(); }, metrics);
   AddQueue("work", parts.work, metrics);
   AddQueue("reads", parts.reads, metrics);
-  AddOwners(parts, options, metrics);
+  AddOwners(parts, host, options, metrics);
   AddProcessMetrics(metrics);
 }
 

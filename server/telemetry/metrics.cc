@@ -29,9 +29,15 @@ class Metrics::KnownElsewhere final : public Collectable {
     family.metrics.push_back({std::move(labels), std::move(read)});
   }
 
+  void BeforeReading(std::function<void()> prepare) {
+    MutexLock lock(mutex_);
+    preparations_.push_back(std::move(prepare));
+  }
+
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> collected;
     MutexLock lock(mutex_);
+    for (const auto& prepare : preparations_) prepare();
     for (const auto& [name, family] : families_) {
       MetricFamily& told = collected.emplace_back(MetricFamily{name, family.help, family.type, {}});
       for (const Metric& metric : family.metrics) told.metric.push_back(Told(family.type, metric));
@@ -59,6 +65,7 @@ class Metrics::KnownElsewhere final : public Collectable {
 
   mutable Mutex mutex_;
   std::map<std::string, Family> families_ TCONV_GUARDED_BY(mutex_);
+  std::vector<std::function<void()>> preparations_ TCONV_GUARDED_BY(mutex_);
 };
 
 namespace {
@@ -95,6 +102,10 @@ void Metrics::AddGauge(const std::string& name, const std::string& help, Read re
 void Metrics::AddCounter(const std::string& name, const std::string& help, Read read,
                          Labels labels) {
   known_elsewhere_->Add(MetricType::Counter, name, help, std::move(read), std::move(labels));
+}
+
+void Metrics::BeforeReading(std::function<void()> prepare) {
+  known_elsewhere_->BeforeReading(std::move(prepare));
 }
 
 std::shared_ptr<Collectable> Metrics::all() const {

@@ -32,6 +32,10 @@ class Metrics {
   void AddGauge(const std::string& name, const std::string& help, Read read, Labels labels = {});
   void AddCounter(const std::string& name, const std::string& help, Read read, Labels labels = {});
 
+  // `prepare` is called before the metrics are read that somebody asked for: what
+  // several of them tell need be found out only once. On any thread, never by two.
+  void BeforeReading(std::function<void()> prepare);
+
   prometheus::Registry& registry() { return *registry_; }
 
   // Everything, for an endpoint to collect.

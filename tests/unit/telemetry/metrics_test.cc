@@ -25,6 +25,20 @@ TEST(MetricsTest, WhatOthersKnowIsReadWhenItIsAskedFor) {
   EXPECT_THAT(metrics.Text(), HasSubstr("\ntconv_things 2.5\n"));
 }
 
+TEST(MetricsTest, WhatSeveralTellIsFoundOutOnceForEachWhoAsks) {
+  Metrics metrics;
+  int times = 0;
+  metrics.BeforeReading([&times] { ++times; });
+  for (const char* name : {"one", "other"})
+    metrics.AddGauge(name, "How often.", [&] { return times; });
+  EXPECT_EQ(times, 0);
+  for (const char* now : {" 1\n", " 2\n"}) {
+    const std::string text = metrics.Text();
+    EXPECT_THAT(text, HasSubstr("\none" + std::string(now)));
+    EXPECT_THAT(text, HasSubstr("\nother" + std::string(now)));
+  }
+}
+
 TEST(MetricsTest, MetricsOfOneNameAreOneFamily) {
   Metrics metrics;
   metrics.AddCounter("tconv_uses_total", "Uses.", [] { return 1; }, {{"by", "a"}});
