@@ -4,6 +4,7 @@
 
 #include "server/wire/keras_json.h"
 #include "server/wire/layer_codec.h"
+#include "server/wire/optimizer_codec.h"
 
 namespace tconv::server {
 namespace {
@@ -99,6 +100,7 @@ v1::Layer ToProto(const LayerInfo& layer) {
   out.set_weights_version(layer.weights_version);
   out.set_weight_bytes_held(layer.weight_bytes_held);
   for (const auto& plan : layer.plans) *out.add_plans() = ToProto(*plan);
+  if (layer.optimizer.has_value()) *out.mutable_optimizer() = ToProto(*layer.optimizer);
   return out;
 }
 
