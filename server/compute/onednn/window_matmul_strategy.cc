@@ -30,7 +30,7 @@ constexpr int64_t kMultiplicationsPerTask = 1'000'000;
 constexpr int64_t kMostTasks = 16;
 
 // A set of channels has so many, at least.
-constexpr int64_t kLeastInputChannels = 128;
+constexpr int64_t kLeastInputChannels = 256;
 
 // Products of pixels are faster than those of planes; with so many rows of the kernel
 // that is worth the time it takes to make pixels of planes.
@@ -85,7 +85,9 @@ class WindowMatmulPlan final : public BackwardPlan {
         problem_(problem),
         windows_(std::move(windows)),
         in_channels_(problem.in_channels),
+        kernel_rows_(problem.out_channels),
         expected_time_(2 * ExpectedTime(problem)) {
+    for (const AxisGeometry& axis : problem.axes) kernel_rows_ *= axis.kernel;
     const bool has_planes = problem.data_format == DataFormat::kChannelsFirst;
     for (const WindowChunk& chunk : windows_.chunks()) {
       widest_chunk_ = std::max(widest_chunk_, chunk.columns);
@@ -147,7 +149,9 @@ class WindowMatmulPlan final : public BackwardPlan {
     channel_sets_ = std::min(CeilDiv(tasks, tiles()), CeilDiv(in_channels_, kLeastInputChannels));
   }
 
+  static size_t Index(int64_t index) { return static_cast<size_t>(index); }
   int64_t tiles() const { return images_ * tiles_per_image_; }
+  int64_t chunk_count() const { return static_cast<int64_t>(windows_.chunks().size()); }
 
   StatusOr<Tensor> ToPixels(ConstTensorView planes, int64_t channels, BlockPool& memory) const {
     TCONV_ASSIGN_OR_RETURN(Tensor pixels, Tensor::Allocate(planes.dtype, planes.shape, memory));
@@ -157,23 +161,21 @@ class WindowMatmulPlan final : public BackwardPlan {
   }
 
   Status Compute(const Operands& operands, BlockPool& memory) const {
-    if (operands.diff_kernel != nullptr) ClearDeadTaps(operands.diff_kernel);
     return parts_ > 0 ? ComputeByParts(operands, memory) : ComputeByChunks(operands);
   }
 
-  // Taps that reach no output are in no chunk.
-  void ClearDeadTaps(float* diff_kernel) const {
-    int64_t row = 0;
-    const auto clear_to = [&](int64_t end) {
-      std::fill(diff_kernel + row * in_channels_, diff_kernel + end * in_channels_, 0.0f);
+  // Taps that reach no output are in no chunk: those before this one, and those behind
+  // the last.
+  void ClearAround(size_t index, float* diff_kernel) const {
+    const std::vector<WindowChunk>& chunks = windows_.chunks();
+    const auto end_of = [&](size_t chunk) {
+      return chunks[chunk].first_kernel_row + chunks[chunk].columns;
     };
-    for (const WindowChunk& chunk : windows_.chunks()) {
-      clear_to(chunk.first_kernel_row);
-      row = chunk.first_kernel_row + chunk.columns;
-    }
-    int64_t rows = problem_.out_channels;
-    for (const AxisGeometry& axis : problem_.axes) rows *= axis.kernel;
-    clear_to(rows);
+    const auto clear = [&](int64_t begin, int64_t end) {
+      std::fill(diff_kernel + begin * in_channels_, diff_kernel + end * in_channels_, 0.0f);
+    };
+    clear(index == 0 ? 0 : end_of(index - 1), chunks[index].first_kernel_row);
+    if (index + 1 == chunks.size()) clear(end_of(index), kernel_rows_);
   }
 
   // For kernels of some kilobytes: a task makes the windows of a part of the positions
@@ -187,8 +189,11 @@ class WindowMatmulPlan final : public BackwardPlan {
     float* const sums = Values(part_sums.mutable_view());
     TCONV_RETURN_IF_ERROR(RunTasks(
         parts_, [&](int64_t part, float* windows) { ComputePart(operands, part, sums, windows); }));
-    if (operands.diff_kernel != nullptr) AddParts(sums, operands.diff_kernel);
-    return OkStatus();
+    if (operands.diff_kernel == nullptr) return OkStatus();
+    return RunTasks(chunk_count(), [&](int64_t chunk, float*) {
+      ClearAround(Index(chunk), operands.diff_kernel);
+      AddParts(sums, Index(chunk), operands.diff_kernel);
+    });
   }
 
   void ComputePart(const Operands& operands, int64_t part, float* part_sums, float* windows) const {
@@ -209,32 +214,29 @@ class WindowMatmulPlan final : public BackwardPlan {
     }
   }
 
-  void AddParts(const float* part_sums, float* diff_kernel) const {
+  void AddParts(const float* part_sums, size_t index, float* diff_kernel) const {
+    const WindowChunk& chunk = windows_.chunks()[index];
+    int64_t first_row = 0;
+    for (size_t i = 0; i < index; ++i) first_row += windows_.chunks()[i].columns;
     const float* terms[kMostTasks];
     for (int64_t part = 0; part < parts_; ++part) {
-      terms[part] = part_sums + part * live_rows_ * in_channels_;
+      terms[part] = part_sums + (part * live_rows_ + first_row) * in_channels_;
     }
-    for (const WindowChunk& chunk : windows_.chunks()) {
-      const int64_t length = chunk.columns * in_channels_;
-      WeaveKernelsForThisCpu().sum_rows(terms, static_cast<size_t>(parts_),
-                                        static_cast<size_t>(length),
-                                        diff_kernel + chunk.first_kernel_row * in_channels_);
-      for (int64_t part = 0; part < parts_; ++part) terms[part] += length;
-    }
+    WeaveKernelsForThisCpu().sum_rows(terms, Index(parts_), Index(chunk.columns * in_channels_),
+                                      diff_kernel + chunk.first_kernel_row * in_channels_);
   }
 
   // For large kernels: tasks of diff_kernel are chunks, which no other task writes;
   // those of diff_src are tiles, and sets of channels where tiles are few.
   Status ComputeByChunks(const Operands& operands) const {
-    const auto chunks = static_cast<int64_t>(windows_.chunks().size());
     const int64_t source_tasks = operands.diff_src == nullptr ? 0 : tiles() * channel_sets_;
-    const int64_t kernel_tasks = operands.diff_kernel == nullptr ? 0 : chunks;
+    const int64_t kernel_tasks = operands.diff_kernel == nullptr ? 0 : chunk_count();
     return RunTasks(source_tasks + kernel_tasks, [&](int64_t task, float* windows) {
       if (task < source_tasks) {
         ComputeSource(operands, TileAt(task / channel_sets_), task % channel_sets_, windows);
       } else {
-        ComputeKernel(operands, windows_.chunks()[static_cast<size_t>(task - source_tasks)],
-                      windows);
+        ClearAround(Index(task - source_tasks), operands.diff_kernel);
+        ComputeKernel(operands, windows_.chunks()[Index(task - source_tasks)], windows);
       }
     });
   }
@@ -301,7 +303,7 @@ class WindowMatmulPlan final : public BackwardPlan {
   // Calls task(index, memory for a tile of windows), which may throw dnnl::error.
   template <typename Task>
   Status RunTasks(int64_t tasks, Task task) const {
-    const size_t windows_bytes = static_cast<size_t>(tile_ * widest_chunk_) * sizeof(float);
+    const size_t windows_bytes = Index(tile_ * widest_chunk_) * sizeof(float);
     return pool_.Run({tasks, windows_bytes, expected_time_},
                      [&](int64_t index, std::byte* scratch) {
                        return CallOneDnn([&] {
@@ -315,6 +317,7 @@ class WindowMatmulPlan final : public BackwardPlan {
   const DeconvProblem problem_;
   const Windows windows_;
   const int64_t in_channels_;
+  int64_t kernel_rows_;  // those of taps that reach no output included
   const std::chrono::nanoseconds expected_time_;
   bool reads_planes_ = false;  // src as planes, and so diff_src
   int64_t images_ = 1;         // that are cut into tiles apart from each other
