@@ -64,7 +64,7 @@ constexpr const char* kRows[] = {
     "glu            2x9x7x12  f=20 k=3 s=2 same act=glu",
     "mixed_bfloat16 2x9x7x12  f=20 k=3 s=2 same act=gelu dtype=mixed_bfloat16",
     "mixed_float16  2x9x7x12  f=20 k=3 s=2 same act=softmax dtype=mixed_float16",
-    "bfloat16       2x9x7x12  f=20 k=3 s=2 same act=relu dtype=bfloat16 first",
+    "bfloat16       2x9x7x12  f=20 k=3 s=2 same act=sigmoid dtype=bfloat16 first",
     "float16_glu    2x9x7x12  f=20 k=3 s=2 same act=glu dtype=float16",
     "float64        2x9x7x12  f=20 k=3 s=2 same act=tanh dtype=float64",
     "no_bias        2x9x7x12  f=20 k=3 s=2 same act=relu nobias",
