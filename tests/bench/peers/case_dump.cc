@@ -6,7 +6,8 @@
 //
 // case.json tells the geometry as AxisGeometry does. The tensors are float32 in
 // row-major order: src [N, spatial..., IC], kernel [spatial..., OC, IC], bias
-// [OC], and dst [N, spatial..., OC], which the planned strategy computed.
+// [OC], and dst [N, spatial..., OC], which the planned strategy computed. diff_src and
+// diff_kernel are the gradients of the linear layer for a random diff_dst.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -64,6 +65,27 @@ void WriteTensor(const std::filesystem::path& path, const Tensor& tensor) {
   WriteFile(path, tensor.view().data, static_cast<size_t>(tensor.size_bytes()));
 }
 
+server::Status DumpGradients(const Machine& machine, const DeconvProblem& problem,
+                             const Tensor& src, const Tensor& kernel,
+                             const std::filesystem::path& folder) {
+  const Tensor diff_dst = testing::RandomTensor(problem.linear_shape(), problem.dtype, 3);
+  TCONV_ASSIGN_OR_RETURN(Tensor diff_src, Tensor::Allocate(problem.dtype, src.shape()));
+  TCONV_ASSIGN_OR_RETURN(Tensor diff_kernel, Tensor::Allocate(problem.dtype, kernel.shape()));
+  TCONV_ASSIGN_OR_RETURN(const server::BackwardChoice choice,
+                         machine.backward_planner.Choose(problem));
+  TCONV_ASSIGN_OR_RETURN(const auto plan, choice.strategy->Compile(problem));
+  TCONV_RETURN_IF_ERROR(plan->Execute({.kernel = kernel.view(),
+                                       .src = src.view(),
+                                       .diff_dst = diff_dst.view(),
+                                       .diff_src = diff_src.mutable_view(),
+                                       .diff_kernel = diff_kernel.mutable_view()},
+                                      *server::BlockPool::Make(0)));
+  WriteTensor(folder / "diff_dst.f32", diff_dst);
+  WriteTensor(folder / "diff_src.f32", diff_src);
+  WriteTensor(folder / "diff_kernel.f32", diff_kernel);
+  return server::OkStatus();
+}
+
 server::Status Dump(const ShapeRow& row, const std::filesystem::path& folder) {
   const DeconvProblem& problem = row.problem;
   const auto weights = testing::RandomWeights(problem, row.config.dtype.variable, 1);
@@ -81,7 +103,7 @@ server::Status Dump(const ShapeRow& row, const std::filesystem::path& folder) {
   WriteTensor(folder / "dst.f32", dst);
   const std::string description = Describe(row).dump(2);
   WriteFile(folder / "case.json", description.data(), description.size());
-  return server::OkStatus();
+  return DumpGradients(machine, problem, src, weights->kernel, folder);
 }
 
 int Main(int argc, char** argv) {

@@ -4,6 +4,8 @@ A peer reads commands from its standard input and answers each with one line of 
 
     load FOLDER   prepares the case; {"variants": {name: difference from tconv's result}}
     time SECONDS  {name: milliseconds of one run} for all variants
+
+With --backward a run is the gradients of the layer without its activation.
 """
 
 import argparse
@@ -36,16 +38,29 @@ class Case:
 
         src = read("src", [batch, *(axis["in"] for axis in axes), ic])
         kernel = read("kernel", [*self.kernel_size, oc, ic])
-        self.src = numpy.ascontiguousarray(numpy.moveaxis(src, -1, 1))
-        self.kernel = numpy.ascontiguousarray(numpy.moveaxis(kernel, (-1, -2), (0, 1)))
+        self.src = _channels_second(src)
+        self.kernel = _channels_first(kernel)
         self.bias = read("bias", [oc]) if description["use_bias"] else None
-        self._expected = numpy.moveaxis(read("dst", [batch, *self.out, oc]), -1, 1)
+        self.diff_dst = _channels_second(read("diff_dst", [batch, *self.out, oc]))
+        self.expected = [_channels_second(read("dst", [batch, *self.out, oc]))]
+        self.expected_gradients = [_channels_second(read("diff_src", src.shape)),
+                                   _channels_first(read("diff_kernel", kernel.shape))]
 
-    def difference(self, result):
-        """The largest one, relative to the largest element of the result."""
-        if result.shape != self._expected.shape:
-            return math.inf
-        return float(numpy.abs(result - self._expected).max() / numpy.abs(self._expected).max())
+
+def _channels_second(images):
+    return numpy.ascontiguousarray(numpy.moveaxis(images, -1, 1))
+
+
+def _channels_first(kernel):
+    return numpy.ascontiguousarray(numpy.moveaxis(kernel, (-1, -2), (0, 1)))
+
+
+def difference(results, expected):
+    """The largest one, relative to the largest element of the same array."""
+    if [result.shape for result in results] != [array.shape for array in expected]:
+        return math.inf
+    return max(float(numpy.abs(result - array).max() / numpy.abs(array).max())
+               for result, array in zip(results, expected))
 
 
 def milliseconds(run, seconds):
@@ -59,15 +74,19 @@ def milliseconds(run, seconds):
     return elapsed / runs * 1e3
 
 
-def serve(version, make_variants):
+def serve(version, make_variants, make_backward_variants=None):
     """Answers commands until the input ends.
 
     `make_variants(case, threads)` gives functions by name; each runs the case
-    once and returns its result as an array [N, OC, spatial...].
+    once and returns its result as a list of one array [N, OC, spatial...]. Those
+    of `make_backward_variants` return the gradients by src and kernel.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1)
-    threads = parser.parse_args().threads
+    parser.add_argument("--backward", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.backward:
+        make_variants = make_backward_variants or sys.exit(f"{version} has no gradients")
     answer = {"version": version}
     variants = {}
     while True:
@@ -78,8 +97,10 @@ def serve(version, make_variants):
         command, argument = words
         if command == "load":
             case = Case(argument)
-            variants = make_variants(case, threads)
-            answer = {"variants": {name: case.difference(run()) for name, run in variants.items()}}
+            variants = make_variants(case, arguments.threads)
+            expected = case.expected_gradients if arguments.backward else case.expected
+            answer = {"variants": {name: difference(run(), expected)
+                                   for name, run in variants.items()}}
         elif command == "time":
             answer = {name: milliseconds(run, float(argument)) for name, run in variants.items()}
         else:
