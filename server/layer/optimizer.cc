@@ -207,9 +207,7 @@ struct Optimizer::Rule {
     const std::vector<Preparation<T>> preparations = Prepare(spec, learning_rate, variables);
     for (size_t i = 0; i < variables.size(); ++i) {
       std::get<Apply<T>>(apply)(spec, iteration, preparations[i], variables[i]);
-      if (working[i].constraint != nullptr)
-        working[i].constraint->Project(working[i].weight.view());
-      working[i].Store();
+      working[i].Finish();
     }
   }
 };

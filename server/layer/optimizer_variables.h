@@ -58,7 +58,9 @@ struct StepVariable {
             .average_gradient = slot(OptimizerSlot::kAverageGradient)};
   }
 
-  void Store() {
+  // Projects the weight by its constraint, and stores all that has changed.
+  void Finish() {
+    if (constraint != nullptr) constraint->Project(weight.view());
     weight.Store();
     for (auto& [kind, slot] : slots) slot.Store();
   }
