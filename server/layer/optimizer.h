@@ -54,7 +54,9 @@ class Optimizer {
   // is applied, then the constraints of `config`; the iterations are counted up.
   // Computed in the variable dtype; in float32, and rounded once, where that has 16
   // bits. `learning_rate` takes the place of the optimizer's for this step.
-  // `gradients` are used up. RESOURCE_EXHAUSTED without memory.
+  // `gradients` are used up. Takes one thread, and one pass over the memory of all that
+  // changes; one more over the gradients to clip them by norms. RESOURCE_EXHAUSTED
+  // without memory; then nothing but zeros among the slots has changed.
   // REQUIRES: gradients and weights are of `config`; CheckState(); nobody else uses
   // the weights.
   Status Step(const LayerConfig& config, WeightTensors gradients,
