@@ -21,16 +21,23 @@ LayerRow RowOf(const LayerRecord& record) {
 }
 
 Digest DigestOf(const LayerRow& row) {
-  DigestBuilder builder;
-  builder.Add(row.name).Add(row.config).Add(row.in_channels).Add(row.weights_version);
-  if (row.settings_version != 0 || !row.optimizer.empty()) {
-    builder.Add(row.settings_version).Add(row.optimizer);
-  }
-  return builder.Finish();
+  return DigestBuilder()
+      .Add(row.name)
+      .Add(row.config)
+      .Add(row.in_channels)
+      .Add(row.weights_version)
+      .Finish();
 }
 
-LayerRow Verified(LayerRow row, ByteSpan digest) {
-  row.is_intact = std::ranges::equal(digest, DigestOf(row));
+Digest DigestOfSettings(const LayerRow& row) {
+  return DigestBuilder().Add(row.settings_version).Add(row.optimizer).Finish();
+}
+
+LayerRow Verified(LayerRow row, ByteSpan digest, ByteSpan settings_digest) {
+  const bool is_as_created =
+      row.settings_version == 0 && row.optimizer.empty() && settings_digest.empty();
+  row.is_intact = std::ranges::equal(digest, DigestOf(row)) &&
+                  (is_as_created || std::ranges::equal(settings_digest, DigestOfSettings(row)));
   return row;
 }
 

@@ -25,12 +25,15 @@ struct LayerRow {
 
 LayerRow RowOf(const LayerRecord& record);
 
-// Of all columns but the id. Settings as created do not count: rows that were written
-// when there were no others keep their digest.
+// Of name, config, in_channels and weights_version: servers of the first release compare
+// it, too, and go on serving what others train.
 Digest DigestOf(const LayerRow& row);
+// Of settings_version and optimizer.
+Digest DigestOfSettings(const LayerRow& row);
 
-// A row as it was read, with the digest that lay beside it.
-LayerRow Verified(LayerRow row, ByteSpan digest);
+// A row as it was read, with the digests that lay beside it. That of the settings is
+// empty where they are as created by a release that knew of none.
+LayerRow Verified(LayerRow row, ByteSpan digest, ByteSpan settings_digest);
 
 // DATA_LOSS when the row is not intact or means nothing.
 StatusOr<LayerRecord> RecordOf(const LayerRow& row);

@@ -17,7 +17,7 @@ using Transaction = pqxx::transaction_base;
 
 constexpr char kSelectLayer[] =
     "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest,"
-    " weights_id, slots_id FROM tconv.layer ";
+    " settings_digest, weights_id, slots_id FROM tconv.layer ";
 
 // A bytea as PostgreSQL writes it in text: \x, then two digits for a byte.
 std::string ReadBytes(const pqxx::field& field) {
@@ -35,6 +35,7 @@ std::string ReadBytes(const pqxx::field& field) {
 
 PostgresLayer ReadLayer(const pqxx::row& row) {
   const std::string digest = ReadBytes(row[7]);
+  const std::string settings_digest = ReadBytes(row[8]);
   return {.row = Verified({.id = row[0].as<int64_t>(),
                            .name = ReadBytes(row[1]),
                            .config = ReadBytes(row[2]),
@@ -42,9 +43,9 @@ PostgresLayer ReadLayer(const pqxx::row& row) {
                            .weights_version = row[4].as<int64_t>(),
                            .settings_version = row[5].as<int64_t>(),
                            .optimizer = ReadBytes(row[6])},
-                          BytesOf(digest)),
-          .weights_id = row[8].as<int64_t>(),
-          .slots_id = row[9].as<int64_t>()};
+                          BytesOf(digest), BytesOf(settings_digest)),
+          .weights_id = row[9].as<int64_t>(),
+          .slots_id = row[10].as<int64_t>()};
 }
 
 StatusOr<PostgresLayer> OnlyLayerOf(const pqxx::result& result, const std::string& name) {
@@ -196,12 +197,12 @@ void UpdateLayer(Transaction& transaction, const IntactLayer& layer, int64_t rev
   const LayerRow row = RowOf(layer.record);
   Exec(transaction,
        "UPDATE tconv.layer SET config = $2, in_channels = $3, weights_version = $4,"
-       " settings_version = $5, optimizer = $6, digest = $7, weights_id = $8, slots_id = $9,"
-       " revision = $10 WHERE id = $1",
+       " settings_version = $5, optimizer = $6, digest = $7, settings_digest = $8,"
+       " weights_id = $9, slots_id = $10, revision = $11 WHERE id = $1",
        row.id, BytesParam(BytesOf(std::string_view(row.config))), row.in_channels,
        row.weights_version, row.settings_version,
        BytesParam(BytesOf(std::string_view(row.optimizer))), BytesParam(DigestOf(row)),
-       layer.weights_id, layer.slots_id, revision);
+       BytesParam(DigestOfSettings(row)), layer.weights_id, layer.slots_id, revision);
 }
 
 void UpdateTraining(Transaction& transaction, int64_t layer_id, const TrainingState& state) {

@@ -57,8 +57,9 @@ constexpr const char* kMigrations[] = {
     ALTER TABLE tconv.layer
       ADD COLUMN settings_version bigint NOT NULL DEFAULT 0,  -- 0: as created
       ADD COLUMN optimizer bytea NOT NULL DEFAULT '',         -- serialized tconv.v1.KerasObject
-      ADD COLUMN training bytea NOT NULL DEFAULT '',          -- serialized tconv.store.TrainingRecord
-      ADD COLUMN training_digest bytea NOT NULL DEFAULT '',   -- of `training` alone
+      ADD COLUMN settings_digest bytea NOT NULL DEFAULT '',   -- of these two
+      ADD COLUMN training bytea NOT NULL DEFAULT '',  -- serialized tconv.store.TrainingRecord
+      ADD COLUMN training_digest bytea NOT NULL DEFAULT '',   -- of this one
       ADD COLUMN slots_id bigint NOT NULL DEFAULT 0;          -- 0: none
     )"};
 constexpr int64_t kNewestVersion = std::size(kMigrations);

@@ -64,12 +64,12 @@ StatusOr<int64_t> PostgresStore::Create(const LayerRecord& record, const Weights
     const pqxx::result inserted = Exec(
         transaction,
         "INSERT INTO tconv.layer (id, name, config, in_channels, weights_version,"
-        " settings_version, optimizer, digest, weights_id, revision)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $1) ON CONFLICT (name) DO NOTHING",
+        " settings_version, optimizer, digest, settings_digest, weights_id, revision)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $1) ON CONFLICT (name) DO NOTHING",
         revision, BytesParam(BytesOf(std::string_view(row.name))),
         BytesParam(BytesOf(std::string_view(row.config))), row.in_channels, row.weights_version,
         row.settings_version, BytesParam(BytesOf(std::string_view(row.optimizer))),
-        BytesParam(DigestOf(row)), weights_id);
+        BytesParam(DigestOf(row)), BytesParam(DigestOfSettings(row)), weights_id);
     if (inserted.affected_rows() == 0) return LayerExists(row.name);
     return revision;
   });

@@ -76,8 +76,9 @@ Status KeepTraining(SqliteDb& db) {
   for (const char* column : {
            "settings_version INTEGER NOT NULL DEFAULT 0",  // 0: as created
            "optimizer BLOB NOT NULL DEFAULT x''",          // serialized tconv.v1.KerasObject
+           "settings_digest BLOB NOT NULL DEFAULT x''",    // of these two
            "training BLOB NOT NULL DEFAULT x''",           // serialized tconv.store.TrainingRecord
-           "training_digest BLOB NOT NULL DEFAULT x''",    // of `training` alone
+           "training_digest BLOB NOT NULL DEFAULT x''",    // of this one
        }) {
     TCONV_RETURN_IF_ERROR(
         db.Execute(fmt::format("ALTER TABLE layer ADD COLUMN {}", column).c_str()));

@@ -21,8 +21,8 @@ using Kind = SqliteTransaction::Kind;
 
 std::string SelectLayers(std::string_view which) {
   return fmt::format(
-      "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest"
-      " FROM layer {}",
+      "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest,"
+      " settings_digest FROM layer {}",
       which);
 }
 
@@ -39,7 +39,7 @@ LayerRow ReadRow(SqliteStatement& select) {
                    .weights_version = select.Int(4),
                    .settings_version = select.Int(5),
                    .optimizer = BytesIn(select, 6)},
-                  select.Blob(7));
+                  select.Blob(7), select.Blob(8));
 }
 
 StatusOr<LayerRow> OnlyRowOf(SqliteStatement& select, const std::string& name) {
@@ -64,9 +64,9 @@ Status UpdateRow(SqliteDb& db, const LayerRecord& record) {
   const LayerRow row = RowOf(record);
   return db.Execute(
       "UPDATE layer SET config = ?, in_channels = ?, weights_version = ?, settings_version = ?,"
-      " optimizer = ?, digest = ? WHERE id = ?",
+      " optimizer = ?, digest = ?, settings_digest = ? WHERE id = ?",
       BytesOf(row.config), row.in_channels, row.weights_version, row.settings_version,
-      BytesOf(row.optimizer), DigestOf(row), row.id);
+      BytesOf(row.optimizer), DigestOf(row), DigestOfSettings(row), row.id);
 }
 
 Status ReplaceTraining(SqliteDb& db, int64_t layer_id, const TrainingState& state,
@@ -119,11 +119,11 @@ StatusOr<int64_t> SqliteStore::Create(const LayerRecord& record, const Weights* 
   const Status found = FindRow(db, record.name).status();
   if (found.ok()) return LayerExists(record.name);
   if (found.code() != StatusCode::kNotFound) return found;
-  TCONV_RETURN_IF_ERROR(
-      db.Execute("INSERT INTO layer (name, config, in_channels, weights_version, settings_version,"
-                 " optimizer, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                 row.name, BytesOf(row.config), row.in_channels, row.weights_version,
-                 row.settings_version, BytesOf(row.optimizer), DigestOf(row)));
+  TCONV_RETURN_IF_ERROR(db.Execute(
+      "INSERT INTO layer (name, config, in_channels, weights_version, settings_version,"
+      " optimizer, digest, settings_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      row.name, BytesOf(row.config), row.in_channels, row.weights_version, row.settings_version,
+      BytesOf(row.optimizer), DigestOf(row), DigestOfSettings(row)));
   TCONV_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("SELECT last_insert_rowid()"));
   if (weights != nullptr) {
     TCONV_RETURN_IF_ERROR(ReplaceWeights(db, id, *weights, chunk_bytes_));

@@ -147,7 +147,9 @@ TEST_F(PostgresStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBe
       "UPDATE tconv.layer SET in_channels = 1 WHERE name = 'a'",
       "UPDATE tconv.layer SET digest = '\\x00' WHERE name = 'a'",
       "UPDATE tconv.layer SET settings_version = 1 WHERE name = 'a'",
+      "UPDATE tconv.layer SET settings_version = 1, settings_digest = '' WHERE name = 'a'",
       "UPDATE tconv.layer SET optimizer = '\\x0a0141' WHERE name = 'a'",
+      "UPDATE tconv.layer SET settings_digest = '\\x00' WHERE name = 'a'",
   };
   const auto store = OpenWithTwoLayers();
   const Contents contents = ContentsOf(*store);

@@ -150,7 +150,9 @@ TEST_F(SqliteStoreTest, ALayerWithADamagedDescriptionIsListedApartAndCanOnlyBeDe
       "UPDATE layer SET in_channels = 1 WHERE id = 1",
       "UPDATE layer SET digest = x'00' WHERE id = 1",
       "UPDATE layer SET settings_version = 1 WHERE id = 1",
+      "UPDATE layer SET settings_version = 1, settings_digest = x'' WHERE id = 1",
       "UPDATE layer SET optimizer = x'0a0141' WHERE id = 1",
+      "UPDATE layer SET settings_digest = x'00' WHERE id = 1",
   };
   for (const std::string& damage : kDamages) {
     SCOPED_TRACE(damage);
