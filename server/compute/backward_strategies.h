@@ -10,11 +10,17 @@
 
 namespace tconv::server {
 
+class OneDnnRuntime;
+
 // All strategies; of equal estimates the first wins. The reference, which takes every
 // problem, is last. They and their plans compute on `pool`, which must outlive
 // them. INTERNAL when oneDNN cannot be used at all.
 StatusOr<std::vector<std::unique_ptr<const BackwardStrategy>>> MakeBackwardStrategies(
     WorkerPool& pool);
+
+// "convolution": oneDNN's convolutions, for stride 1 and kernels of some kilobytes.
+std::unique_ptr<const BackwardStrategy> MakeConvolutionBackwardStrategy(
+    std::shared_ptr<const OneDnnRuntime> runtime, WorkerPool& pool);
 
 // "window_matmul": matrix products with the windows of outputs that inputs reach.
 std::unique_ptr<const BackwardStrategy> MakeWindowMatmulStrategy(WorkerPool& pool);

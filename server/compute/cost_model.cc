@@ -251,6 +251,15 @@ std::chrono::nanoseconds ReferenceTime(const DeconvProblem& problem) {
               {n.images * n.outputs * n.filters, 50}});
 }
 
+std::chrono::nanoseconds ConvolutionBackwardTime(const DeconvProblem& problem) {
+  const Counts n(problem);
+  const double kernel = n.taps * n.filters * n.channels;
+  return Sum({{1, 4000},
+              {kernel, 0.2},
+              {2 * n.images * n.inputs * n.live_taps * n.filters * WholeVectors(n.channels),
+               kMultiplication}});
+}
+
 std::chrono::nanoseconds WindowMatmulTime(const DeconvProblem& problem) {
   const Counts n(problem);
   const double windows = n.images * n.inputs * n.live_taps * n.filters;

@@ -20,6 +20,7 @@ std::chrono::nanoseconds DeconvolutionTime(const DeconvProblem& problem);
 std::chrono::nanoseconds ReferenceTime(const DeconvProblem& problem);
 
 // Of the gradients by input and by kernel.
+std::chrono::nanoseconds ConvolutionBackwardTime(const DeconvProblem& problem);
 std::chrono::nanoseconds WindowMatmulTime(const DeconvProblem& problem);
 std::chrono::nanoseconds ReferenceBackwardTime(const DeconvProblem& problem);
 
