@@ -83,17 +83,22 @@ memory::desc ImagesDesc(const DeconvProblem& problem, const Part& part, int64_t 
   return memory::desc(dims, kFloats, kTags[problem.axes.size() - 1]);
 }
 
-// The kernel [spatial..., oc, ic] as weights of a convolution from oc to ic.
-memory::desc KernelDesc(const DeconvProblem& problem) {
+// [ic, oc, spatial...], the weights of a convolution from oc to ic.
+memory::dims KernelDims(const DeconvProblem& problem) {
   memory::dims dims = {problem.in_channels, problem.out_channels};
+  for (const AxisGeometry& axis : problem.axes) dims.push_back(axis.kernel);
+  return dims;
+}
+
+// Those weights as Keras stores them: [spatial..., oc, ic].
+memory::desc KernelDesc(const DeconvProblem& problem) {
   memory::dims strides = {1, problem.in_channels};
   int64_t stride = problem.in_channels * problem.out_channels;
-  for (const AxisGeometry& axis : problem.axes) dims.push_back(axis.kernel);
   for (size_t i = problem.axes.size(); i-- > 0;) {
     strides.insert(strides.begin() + 2, stride);
     stride *= problem.axes[i].kernel;
   }
-  return memory::desc(dims, kFloats, strides);
+  return memory::desc(KernelDims(problem), kFloats, strides);
 }
 
 // The two primitives of a part.
@@ -143,7 +148,7 @@ PartConvolution MakePartConvolution(const dnnl::engine& engine, const DeconvProb
 
 // Of the first part, in layouts that the library chooses. Throws dnnl::error.
 PartConvolution MakeFirstConvolution(const dnnl::engine& engine, const DeconvProblem& problem) {
-  const memory::desc any(KernelDesc(problem).dims(), kFloats, memory::format_tag::any);
+  const memory::desc any(KernelDims(problem), kFloats, memory::format_tag::any);
   return MakePartConvolution(engine, problem, PartsOf(problem).front(), any, any);
 }
 
