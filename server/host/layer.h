@@ -43,6 +43,15 @@ inline LayerSettings SettingsOf(LayerRecord record) {
   return {std::move(record.config), std::move(record.optimizer), record.settings_version};
 }
 
+// With nothing about the weights.
+inline LayerRecord RecordOf(const LayerKey& key, const LayerSettings& settings) {
+  return {.name = key.name,
+          .config = settings.config,
+          .optimizer = settings.optimizer,
+          .settings_version = settings.version,
+          .id = key.id};
+}
+
 // A layer of the store, its settings and its current snapshot. Thread-safe.
 //
 // The settings are the newest that are known of. The snapshot is what is served. The store may have

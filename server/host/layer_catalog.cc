@@ -11,17 +11,9 @@
 namespace tconv::server {
 namespace {
 
-// Others that change the same weights all the time win that often in a row, at most,
-// before the caller is told.
-constexpr int kMostRaces = 16;
-
-LayerRecord RecordOf(const LayerKey& key, const LayerSettings& settings) {
-  return {.name = key.name,
-          .config = settings.config,
-          .optimizer = settings.optimizer,
-          .settings_version = settings.version,
-          .id = key.id};
-}
+// A change that others were faster than is tried that often, at most, before the
+// caller is told.
+constexpr int kMostTries = 16;
 
 Status Replaced(const std::string& name) {
   return MakeError(StatusCode::kAborted,
@@ -187,19 +179,23 @@ StatusOr<std::shared_ptr<Layer>> LayerCatalog::Create(LayerRecord record,
   return std::make_shared<Layer>(std::move(record));
 }
 
-StatusOr<int64_t> LayerCatalog::Advance(Layer& layer, std::shared_ptr<Weights> weights,
-                                        std::optional<int64_t> if_version) {
-  for (int races = 1;; ++races) {
+Status LayerCatalog::Put(const Layer& layer, int most_tries, const std::function<Status()>& put) {
+  for (int tries = 1;; ++tries) {
     TCONV_RETURN_IF_ERROR(CheckReachable());
-    const int64_t base = if_version.value_or(layer.newest().weights_version);
-    weights->version = base + 1;
-    const Status stored = health_.NoteStore(store_.PutWeights(layer.key(), *weights, base));
-    if (stored.ok()) break;
+    const Status stored = health_.NoteStore(put());
     if (stored.code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
-    const bool has_moved = stored.code() == StatusCode::kAborted;
-    if (!has_moved || if_version.has_value() || races == kMostRaces) return stored;
+    if (stored.code() != StatusCode::kAborted || tries == most_tries) return stored;
     TCONV_RETURN_IF_ERROR(CatchUp());
   }
+}
+
+StatusOr<int64_t> LayerCatalog::Advance(Layer& layer, std::shared_ptr<Weights> weights,
+                                        std::optional<int64_t> if_version) {
+  TCONV_RETURN_IF_ERROR(Put(layer, if_version.has_value() ? 1 : kMostTries, [&] {
+    const int64_t base = if_version.value_or(layer.newest().weights_version);
+    weights->version = base + 1;
+    return store_.PutWeights(layer.key(), *weights, base);
+  }));
   // A plan that cannot be compiled now will be when it is needed.
   (void)Prepare(layer, weights);
   Serve(layer, weights);
@@ -208,33 +204,24 @@ StatusOr<int64_t> LayerCatalog::Advance(Layer& layer, std::shared_ptr<Weights> w
 
 StatusOr<int64_t> LayerCatalog::AdvanceStep(Layer& layer, std::shared_ptr<Weights> weights,
                                             const TrainingState& state, const StepBase& base) {
-  TCONV_RETURN_IF_ERROR(CheckReachable());
   weights->version = base.weights_version + 1;
-  const Status stored = health_.NoteStore(store_.PutStep(layer.key(), *weights, state, base));
-  if (stored.code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
-  TCONV_RETURN_IF_ERROR(stored);
+  TCONV_RETURN_IF_ERROR(
+      Put(layer, 1, [&] { return store_.PutStep(layer.key(), *weights, state, base); }));
   Serve(layer, weights);
   return weights->version;
 }
 
 Status LayerCatalog::ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit,
                                     const TrainingState* state) {
-  for (int races = 1;; ++races) {
-    TCONV_RETURN_IF_ERROR(CheckReachable());
-    const int64_t base = layer.settings()->version;
-    auto next = std::make_shared<LayerSettings>(*layer.settings());
+  std::shared_ptr<LayerSettings> next;
+  TCONV_RETURN_IF_ERROR(Put(layer, kMostTries, [&] {
+    next = std::make_shared<LayerSettings>(*layer.settings());
+    const int64_t base = next->version++;
     edit(*next);
-    next->version = base + 1;
-    const Status stored =
-        health_.NoteStore(store_.PutSettings(RecordOf(layer.key(), *next), state, base));
-    if (stored.ok()) {
-      layer.Learn(std::move(next));
-      return stored;
-    }
-    if (stored.code() == StatusCode::kNotFound) return GoneOrReplaced(layer);
-    if (stored.code() != StatusCode::kAborted || races == kMostRaces) return stored;
-    TCONV_RETURN_IF_ERROR(CatchUp());
-  }
+    return store_.PutSettings(RecordOf(layer.key(), *next), state, base);
+  }));
+  layer.Learn(std::move(next));
+  return OkStatus();
 }
 
 Status LayerCatalog::GoneOrReplaced(const Layer& layer) {

@@ -151,6 +151,9 @@ class LayerCatalog final : public HealthSource {
   StatusOr<std::shared_ptr<const Weights>> ReadNewest(const Layer& layer);
   static Loaded::Built Built(std::shared_ptr<const Weights> weights);
 
+  // put(), a change of the layer in the store; again, with what is known by then, as
+  // long as others are faster.
+  Status Put(const Layer& layer, int most_tries, const std::function<Status()>& put);
   // What a change is told that did not find the layer in the store.
   Status GoneOrReplaced(const Layer& layer);
 

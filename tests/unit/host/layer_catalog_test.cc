@@ -142,6 +142,7 @@ TEST_F(LayerCatalogTest, OfChangesThatServersMakeAtOnceNoneUndoesAnother) {
 }
 
 TEST_F(LayerCatalogTest, SettingsThatCannotBeStoredAreNotServed) {
+  a_.LookAround();
   a_.link().Cut();
   EXPECT_THAT(a_.SetTrainable(false), StatusIs(StatusCode::kUnavailable));
   EXPECT_TRUE(a_.settings()->config.trainable);
