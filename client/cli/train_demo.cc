@@ -20,7 +20,7 @@ namespace tconv::cli {
 namespace {
 
 constexpr char kLayerName[] = "tconv_demo_learned_x2";
-constexpr double kLearningRate = 0.01;
+constexpr double kLearningRate = 0.003;
 
 struct Learned {
   std::vector<double> losses;

@@ -17,7 +17,7 @@ struct TrainDemo {
   // bilinear kernel that it began with.
   std::string output_path, bilinear_path;
   std::string curve_path;
-  int64_t steps = 600;
+  int64_t steps = 400;
   bool keep = false;
 };
 

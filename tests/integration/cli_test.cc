@@ -147,15 +147,93 @@ TEST_F(CliTest, DeletesLayers) {
   EXPECT_EQ(Run("delete up1").exit_code, 4);
 }
 
+TEST_F(CliTest, TrainsInOneCallWhatItTrainsInTwo) {
+  CreateLayer();
+  WriteFile(folder_ / "x.npy", Npy({1, 1, 1, 1}, {10}));
+  WriteFile(folder_ / "dy.npy", Npy({1, 2, 2, 1}, {1, 1, 1, 0}));
+  ASSERT_EQ(Run("set-optimizer up1 --optimizer \"SGD learning_rate=0.5\"").exit_code, 0);
+  EXPECT_THAT(Run("get up1").out, HasSubstr("SGD learning_rate=0.5"));
+
+  ASSERT_EQ(Run("train-step up1 --input x.npy --upstream dy.npy --input-gradient dx.npy").exit_code,
+            0);
+  EXPECT_EQ(ReadFile(folder_ / "dx.npy"), Npy({1, 1, 1, 1}, {1 + 2 + 3}));
+  ASSERT_EQ(Run("get-weights up1 --kernel k1.npy --bias b1.npy").exit_code, 0);
+  EXPECT_EQ(ReadFile(folder_ / "k1.npy"), Npy({2, 2, 1, 1}, {-4, -3, -2, 4}));
+  EXPECT_EQ(ReadFile(folder_ / "b1.npy"), Npy({1}, {-1}));
+
+  ASSERT_EQ(Run("set-weights up1 --kernel k.npy --bias b.npy").exit_code, 0);
+  ASSERT_EQ(Run("backward up1 --input x.npy --upstream dy.npy --kernel-gradient dk.npy "
+                "--bias-gradient db.npy")
+                .exit_code,
+            0);
+  EXPECT_EQ(Run("apply-gradients up1 --kernel dk.npy --bias db.npy --step-id a").exit_code, 0);
+  const auto again = nlohmann::json::parse(
+      Run("apply-gradients up1 --kernel dk.npy --bias db.npy --step-id a --json").out);
+  EXPECT_EQ(again["already_applied"], true);
+  EXPECT_EQ(again["iterations"], 2);
+  EXPECT_EQ(Run("get-weights up1 --kernel - --bias b2.npy").out, ReadFile(folder_ / "k1.npy"));
+  EXPECT_EQ(ReadFile(folder_ / "b2.npy"), ReadFile(folder_ / "b1.npy"));
+}
+
+TEST_F(CliTest, MovesTheStateOfAnOptimizerToAnotherLayer) {
+  CreateLayer();
+  WriteFile(folder_ / "x.npy", Npy({1, 1, 1, 1}, {10}));
+  WriteFile(folder_ / "y.npy", Npy({1, 2, 2, 1}, {1, 2, 3, 4}));
+  ASSERT_EQ(Run("set-optimizer up1 --optimizer \"Adam learning_rate=0.125\"").exit_code, 0);
+  ASSERT_EQ(Run("train-step up1 --input x.npy --target y.npy").exit_code, 0);
+  ASSERT_EQ(Run("get-weights up1 --kernel k1.npy --bias b1.npy").exit_code, 0);
+  ASSERT_EQ(Run("get-optimizer up1 --keras adam.json --slots slots").exit_code, 0);
+
+  ASSERT_EQ(Run("create --keras - --name up2 --kernel k1.npy --bias b1.npy", kKerasJson).exit_code,
+            0);
+  const Outcome moved = Run("set-optimizer up2 --keras adam.json --slots slots --iterations 1");
+  ASSERT_EQ(moved.exit_code, 0) << moved.err;
+  for (const char* layer : {"up1", "up2"}) {
+    const std::string name = layer;
+    const auto step = nlohmann::json::parse(
+        Run("train-step " + name + " --input x.npy --target y.npy --json").out);
+    EXPECT_EQ(step["iterations"], 2);
+    ASSERT_EQ(Run("get-weights " + name + " --kernel " + name + ".npy").exit_code, 0);
+  }
+  EXPECT_EQ(ReadFile(folder_ / "up1.npy"), ReadFile(folder_ / "up2.npy"));
+}
+
+TEST_F(CliTest, TellsWhyAStepIsRefused) {
+  CreateLayer();
+  const std::string step = "apply-gradients up1 --kernel k.npy --bias b.npy";
+  EXPECT_EQ(Run(step).exit_code, 6) << "there is no optimizer";
+  EXPECT_EQ(Run("set-optimizer up1 --optimizer \"SGD momentum=2\"").exit_code, 3);
+  ASSERT_EQ(Run("set-optimizer up1 --optimizer SGD").exit_code, 0);
+  ASSERT_EQ(Run("set-trainable up1 false").exit_code, 0);
+  const Outcome frozen = Run(step);
+  EXPECT_EQ(frozen.exit_code, 6);
+  EXPECT_THAT(frozen.err, HasSubstr("SetTrainable"));
+  ASSERT_EQ(Run("set-trainable up1 true").exit_code, 0);
+  EXPECT_EQ(Run(step).exit_code, 0);
+}
+
 TEST_F(CliTest, ReportsHealth) { EXPECT_EQ(Run("health").exit_code, 0); }
 
 TEST_F(CliTest, EnlargesAPictureAndLeavesNoLayerBehind) {
   const Outcome outcome =
-      Run("demo --scale 3 --output large.png --json --input " TCONV_SAMPLE_PICTURE);
+      Run("demo --scale 3 --output large.png --json --input " TCONV_PICTURES "/before.png");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto report = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(report["output"]["width"], 3 * report["input"]["width"].get<int>());
   EXPECT_THAT(ReadFile(folder_ / "large.png"), HasSubstr("IHDR"));
+  EXPECT_EQ(nlohmann::json::parse(Run("list --json").out)["layers"], nlohmann::json::array());
+}
+
+TEST_F(CliTest, LearnsToEnlargeAPictureAndLeavesNoLayerBehind) {
+  const Outcome outcome =
+      Run("demo --train --steps 80 --output learned.png --bilinear bilinear.png --curve loss.svg "
+          "--json --input " TCONV_PICTURES "/raccoon.png");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_GT(report["psnr_db"]["gain"], 1);
+  EXPECT_EQ(report["losses"].size(), 80u);
+  EXPECT_LT(report["losses"].back(), report["losses"].front());
+  EXPECT_NE(ReadFile(folder_ / "learned.png"), ReadFile(folder_ / "bilinear.png"));
   EXPECT_EQ(nlohmann::json::parse(Run("list --json").out)["layers"], nlohmann::json::array());
 }
 
