@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "server/base/cache_share.h"
 #include "server/base/status.h"
@@ -53,6 +54,12 @@ class Differentiation {
   // compute dtype where that is narrower. To be called once, after RunForward().
   // Errors of BackwardPlanCache::GetOrCompile() and BackwardPlan::Execute().
   StatusOr<Gradients> RunBackward(Tensor diff_output, const WantedGradients& wanted);
+
+  // What is no longer needed here: to be called when all else has been.
+  Tensor TakeSource() { return std::move(src_); }
+  Tensor TakeOutput() {
+    return std::move(problem_.activation.is_linear() ? linear_ : output_);
+  }
 
  private:
   // float32, or float64 for float64 problems.

@@ -11,10 +11,6 @@
 namespace tconv::server {
 namespace {
 
-// A change that others were faster than is tried that often, at most, before the
-// caller is told.
-constexpr int kMostTries = 16;
-
 Status Replaced(const std::string& name) {
   return MakeError(StatusCode::kAborted,
                    "layer \"{}\" has been deleted and created anew meanwhile, try again", name);

@@ -27,6 +27,10 @@
 
 namespace tconv::server {
 
+// A change that others were faster than is tried that often, at most, before the
+// caller is told.
+inline constexpr int kMostTries = 16;
+
 // The store is written first, then memory changes; an error leaves both as they
 // were. Weights are read when first needed, by one of those who need them, and
 // held as long as there is room.

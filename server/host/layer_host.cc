@@ -380,6 +380,13 @@ HostFacts LayerHost::facts() const {
           .idle_tensor_bytes = memory_->idle_bytes()};
 }
 
+std::unique_ptr<LayerTraining> LayerHost::MakeTraining(BackwardPlanCache& backward_plans,
+                                                       WorkerPool& pool) {
+  return std::make_unique<LayerTraining>(
+      LayerTraining::Parts{*catalog_, quota_, {plans_, backward_plans, pool, *memory_}},
+      limits_.max_output_bytes);
+}
+
 Status LayerHost::Delete(const std::string& name) { return catalog_->Delete(name); }
 
 }  // namespace tconv::server

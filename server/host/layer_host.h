@@ -12,7 +12,9 @@
 #include "server/access/access_control.h"
 #include "server/base/mutex.h"
 #include "server/base/status.h"
+#include "server/compute/backward_plan_cache.h"
 #include "server/compute/plan_cache.h"
+#include "server/compute/worker_pool.h"
 #include "server/host/admission_queue.h"
 #include "server/host/forward_batch.h"
 #include "server/host/forward_job.h"
@@ -22,6 +24,7 @@
 #include "server/host/layer_catalog.h"
 #include "server/host/layer_quota.h"
 #include "server/host/layer_registry.h"
+#include "server/host/layer_training.h"
 #include "server/host/queued_call.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
@@ -149,7 +152,12 @@ class LayerHost {
   LayerPage List(const std::string& after, size_t limit,
                  const LayerRegistry::NamePredicate& includes) const;
   Status Delete(const std::string& name);
+  // As it is now, without plans.
+  LayerInfo Describe(const Layer& layer) const;
   HostFacts facts() const;
+
+  // What trains the layers. The host, and what is given, must outlive it.
+  std::unique_ptr<LayerTraining> MakeTraining(BackwardPlanCache& backward_plans, WorkerPool& pool);
 
   HealthSource& health() { return *catalog_; }
 
@@ -169,7 +177,6 @@ class LayerHost {
   template <typename Make>
   StatusOr<int64_t> ReplaceWeights(const std::string& name, std::optional<int64_t> if_version,
                                    Make make);
-  LayerInfo Describe(const Layer& layer) const;
 
   const std::unique_ptr<LayerCatalog> catalog_;
   PlanCache& plans_;

@@ -1,5 +1,7 @@
 #include "server/host/losses.h"
 
+#include <algorithm>
+
 namespace tconv::server {
 namespace {
 
@@ -29,6 +31,18 @@ std::vector<Loss> LossesOf(const LayerConfig& config, const Weights& weights,
   }
   if (config.bias_regularizer.has_value() && weights.bias.has_value()) {
     losses.push_back(WeightLoss(LossSource::kBias, *config.bias_regularizer, *weights.bias));
+  }
+  return losses;
+}
+
+std::vector<Loss> LossesOfStep(const LayerConfig& config, std::span<const double> values) {
+  std::vector<LossSource> sources;
+  if (config.activity_regularizer.has_value()) sources.push_back(LossSource::kActivity);
+  if (config.kernel_regularizer.has_value()) sources.push_back(LossSource::kKernel);
+  if (config.bias_regularizer.has_value() && config.use_bias) sources.push_back(LossSource::kBias);
+  std::vector<Loss> losses;
+  for (size_t i = 0; i < std::min(sources.size(), values.size()); ++i) {
+    losses.push_back({sources[i], values[i]});
   }
   return losses;
 }

@@ -1,6 +1,7 @@
 // The terms of Keras' layer.losses.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "server/host/forward_job.h"
@@ -16,5 +17,8 @@ namespace tconv::server {
 // `problem`; it is not looked at without an activity regularizer.
 std::vector<Loss> LossesOf(const LayerConfig& config, const Weights& weights,
                            const PenaltySums& output, const DeconvProblem& problem);
+
+// The same from their values, as far as there are any, for a layer that was trainable.
+std::vector<Loss> LossesOfStep(const LayerConfig& config, std::span<const double> values);
 
 }  // namespace tconv::server

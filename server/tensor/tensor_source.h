@@ -49,5 +49,7 @@ class ViewSource final : public TensorSource {
 // The elements of `source` in `dtype`, in new memory. Without a conversion they
 // move straight there. RESOURCE_EXHAUSTED.
 StatusOr<Tensor> Fetch(TensorSource& source, DType dtype);
+// The same in memory from `pool`.
+StatusOr<Tensor> Fetch(TensorSource& source, DType dtype, BlockPool& pool);
 
 }  // namespace tconv::server

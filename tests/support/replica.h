@@ -9,9 +9,13 @@
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/compute/backward_plan_cache.h"
+#include "server/compute/backward_planner.h"
+#include "server/compute/backward_strategies.h"
 #include "server/compute/strategies.h"
 #include "server/compute/worker_pool.h"
 #include "server/host/layer_host.h"
+#include "server/host/layer_training.h"
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/store_link.h"
 
@@ -50,6 +54,7 @@ class Replica {
   ~Replica() { host_->health().SetHealthListener(nullptr); }
 
   server::LayerHost& host() { return *host_; }
+  server::LayerTraining& training() { return *training_; }
   StoreLink& link() { return link_; }
 
   server::Status Create(const std::string& name, float factor) {
@@ -92,7 +97,11 @@ class Replica {
   const std::unique_ptr<const server::Planner> planner_ =
       server::Planner::Make(*server::MakeStrategies(*pool_), "").value();
   server::PlanCache plans_{*planner_, int64_t{1} << 24};
+  const server::BackwardPlanner backward_planner_{server::MakeBackwardStrategies(*pool_).value()};
+  server::BackwardPlanCache backward_plans_{backward_planner_};
   const std::unique_ptr<server::LayerHost> host_;
+  const std::unique_ptr<server::LayerTraining> training_ =
+      host_->MakeTraining(backward_plans_, *pool_);
   server::Mutex mutex_;
   server::CondVar health_changed_;
 };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -46,6 +47,8 @@ class StoreLink final : public server::LayerStore {
     server::MutexLock lock(mutex_);
     return reads_;
   }
+  // What else happens each time just before a step is stored. Not while one is.
+  void BeforeSteps(std::function<void()> action) { before_step_ = std::move(action); }
   // What reads of weights answer instead of them; OK: the weights.
   void FailReads(server::Status error) {
     server::MutexLock lock(mutex_);
@@ -63,6 +66,7 @@ class StoreLink final : public server::LayerStore {
   }
   server::Status Update(const server::LayerKey& layer, const server::LayerChange& change) override {
     TCONV_RETURN_IF_ERROR(Check());
+    if (change.training != nullptr && before_step_) before_step_();
     return store_.Update(layer, change);
   }
   server::StatusOr<server::StoredTraining> ReadTraining(const server::LayerKey& layer) override {
@@ -118,6 +122,7 @@ class StoreLink final : public server::LayerStore {
   server::LayerStore& store_;
   std::atomic<bool> is_cut_ = false;
   std::atomic<Feed*> feed_ = nullptr;
+  std::function<void()> before_step_;
 
   server::Mutex mutex_;
   server::CondVar changed_;
