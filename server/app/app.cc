@@ -10,6 +10,7 @@
 #include "server/app/cpu_limit.h"
 #include "server/app/drain.h"
 #include "server/app/facts.h"
+#include "server/compute/backward_strategies.h"
 #include "server/compute/strategies.h"
 #include "server/store/open_store.h"
 
@@ -88,7 +89,11 @@ Status App::OpenHost(const ServerOptions& options) {
   TCONV_ASSIGN_OR_RETURN(auto strategies, MakeStrategies(*pool_));
   TCONV_ASSIGN_OR_RETURN(planner_, Planner::Make(std::move(strategies), options.strategy));
   plans_ = std::make_unique<PlanCache>(*planner_, options.plan_cache_bytes);
+  TCONV_ASSIGN_OR_RETURN(auto backward_strategies, MakeBackwardStrategies(*pool_));
+  backward_planner_ = std::make_unique<BackwardPlanner>(std::move(backward_strategies));
+  backward_plans_ = std::make_unique<BackwardPlanCache>(*backward_planner_);
   TCONV_ASSIGN_OR_RETURN(host_, LayerHost::Open(*store_, *plans_, options.host, &access_));
+  training_ = host_->MakeTraining(*backward_plans_, *pool_);
   memory_ = std::make_unique<SharedMemory>(options.shared_memory);
   return OkStatus();
 }
@@ -114,9 +119,12 @@ void App::MakeServices(const ServerOptions& options) {
                                   options.grpc.max_message_bytes};
   service_ =
       std::make_unique<TransposedConvServiceImpl>(*host_, *memory_, context, generic_methods_);
+  training_service_ =
+      std::make_unique<TrainingServiceImpl>(*host_, *training_, context, generic_methods_);
   admin_ = std::make_unique<AdminServiceImpl>(context, generic_methods_);
   health_ = std::make_unique<ServerHealth>(host_->health(), access_);
-  AddFacts({*host_, *plans_, *pool_, *memory_, *reads_, *work_}, options, metrics_);
+  AddFacts({*host_, *plans_, *backward_plans_, *pool_, *memory_, *reads_, *work_}, options,
+           metrics_);
 }
 
 Status App::Listen(const ServerOptions& options) {
@@ -125,9 +133,10 @@ Status App::Listen(const ServerOptions& options) {
                            SegmentServer::Start({options.shared_memory_socket}, *memory_));
   }
   TCONV_ASSIGN_OR_RETURN(
-      server_, GrpcServer::Start(options.grpc,
-                                 {.services = {service_.get(), admin_.get(), health_->service()},
-                                  .generic = &generic_methods_}));
+      server_,
+      GrpcServer::Start(options.grpc, {.services = {service_.get(), training_service_.get(),
+                                                    admin_.get(), health_->service()},
+                                       .generic = &generic_methods_}));
   if (!options.probe_addresses.empty()) {
     TCONV_ASSIGN_OR_RETURN(probe_server_,
                            GrpcServer::Start(ProbeOptions(options.probe_addresses),

@@ -11,11 +11,14 @@
 #include "server/access/access_reloader.h"
 #include "server/app/options.h"
 #include "server/base/status.h"
+#include "server/compute/backward_plan_cache.h"
+#include "server/compute/backward_planner.h"
 #include "server/compute/plan_cache.h"
 #include "server/compute/planner.h"
 #include "server/compute/worker_pool.h"
 #include "server/host/admission_queue.h"
 #include "server/host/layer_host.h"
+#include "server/host/layer_training.h"
 #include "server/host/shared_memory.h"
 #include "server/rpc/admin_service.h"
 #include "server/rpc/arrival_watch.h"
@@ -25,6 +28,7 @@
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/segment_server.h"
 #include "server/rpc/server_health.h"
+#include "server/rpc/training_service.h"
 #include "server/rpc/transposed_conv_service.h"
 #include "server/store/layer_store.h"
 #include "server/telemetry/metrics.h"
@@ -82,7 +86,10 @@ class App {
   std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<const Planner> planner_;
   std::unique_ptr<PlanCache> plans_;
+  std::unique_ptr<const BackwardPlanner> backward_planner_;
+  std::unique_ptr<BackwardPlanCache> backward_plans_;
   std::unique_ptr<LayerHost> host_;
+  std::unique_ptr<LayerTraining> training_;
   std::unique_ptr<SharedMemory> memory_;
   std::unique_ptr<AdmissionQueue> reads_;
   std::unique_ptr<AdmissionQueue> work_;
@@ -92,6 +99,7 @@ class App {
   std::unique_ptr<CallTelemetry> telemetry_;
   GenericMethods generic_methods_;
   std::unique_ptr<TransposedConvServiceImpl> service_;
+  std::unique_ptr<TrainingServiceImpl> training_service_;
   std::unique_ptr<AdminServiceImpl> admin_;
   std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
   std::unique_ptr<ServerHealth> health_;

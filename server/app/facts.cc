@@ -93,6 +93,9 @@ void AddOwners(const MeasuredParts& parts, const HostView& host, const ServerOpt
             options.host.max_loaded_weight_bytes, metrics);
   AddMemory("plans", Reading([&plans = parts.plans] { return plans.bytes_held(); }),
             options.plan_cache_bytes, metrics);
+  AddMemory("backward_plans",
+            Reading([&plans = parts.backward_plans] { return plans.facts().bytes; }),
+            BackwardPlanCache::kCapacityBytes, metrics);
   AddMemory("tensors", Reading([host] { return host->used_tensor_bytes; }), 0, metrics);
   AddMemory("idle_tensors", Reading([host] { return host->idle_tensor_bytes; }),
             options.host.max_idle_tensor_bytes, metrics);
@@ -120,6 +123,8 @@ void AddFacts(const MeasuredParts& parts, const ServerOptions& options, Metrics&
       "weights", [host] { return host->weights; }, metrics);
   AddCache(
       "plans", [&plans = parts.plans] { return plans.facts(); }, metrics);
+  AddCache(
+      "backward_plans", [&plans = parts.backward_plans] { return plans.facts(); }, metrics);
   AddQueue("work", parts.work, metrics);
   AddQueue("reads", parts.reads, metrics);
   AddOwners(parts, host, options, metrics);

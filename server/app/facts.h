@@ -2,6 +2,7 @@
 #pragma once
 
 #include "server/app/options.h"
+#include "server/compute/backward_plan_cache.h"
 #include "server/compute/plan_cache.h"
 #include "server/compute/worker_pool.h"
 #include "server/host/admission_queue.h"
@@ -14,6 +15,7 @@ namespace tconv::server {
 struct MeasuredParts {
   const LayerHost& host;
   const PlanCache& plans;
+  const BackwardPlanCache& backward_plans;
   const WorkerPool& pool;
   const SharedMemory& memory;
   const AdmissionQueue& reads;

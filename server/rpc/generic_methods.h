@@ -26,12 +26,14 @@ class GenericMethods final : public grpc::CallbackGenericService {
   // Of "package.Service". All are to be added before the server starts.
   void Add(std::string_view service, std::string_view method, Starter starter);
 
-  // A method whose answer is service->*handler(request, parts).
-  template <typename Service, typename Request, typename Response>
+  // A method whose answer is service->*handler(request, parts). `Call` is a HandlerCall,
+  // or derived from it.
+  template <template <typename, typename> typename Call = HandlerCall, typename Service,
+            typename Request, typename Response>
   void Add(std::string_view service_name, const Method& method, Service* service,
            StatusOr<Response> (Service::*handler)(const Request&, const RequestParts&)) {
     Add(service_name, method.name, [method, service, handler](Context* context) {
-      return Begun(new HandlerCall<Request, Response>(
+      return Begun(new Call<Request, Response>(
           method,
           [service, handler](const Request& request, const RequestParts& parts) {
             return (service->*handler)(request, parts);

@@ -121,11 +121,12 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall, Awai
 struct RequestParts {
   codec::ReceivedPayloads& payloads;
   const Caller& caller;
+  CallTimes& times;  // `plan` may be set
 };
 
 // A call whose answer is made by a function of its request alone.
 template <typename Request, typename Response>
-class HandlerCall final : public UnaryCall {
+class HandlerCall : public UnaryCall {
  public:
   using Handler = std::function<StatusOr<Response>(const Request&, const RequestParts&)>;
 
@@ -134,8 +135,9 @@ class HandlerCall final : public UnaryCall {
 
   bool computes() const override { return false; }
 
- private:
-  google::protobuf::Message& request() override { return request_; }
+ protected:
+  Request& request() final { return request_; }
+  const Request& request() const { return request_; }
 
   Status Accept() override {
     // Without a name there is no layer yet; Create finds one.
@@ -145,10 +147,12 @@ class HandlerCall final : public UnaryCall {
     return OkStatus();
   }
 
-  void Serve(std::span<QueuedCall* const>) override {
+ private:
+  void Serve(std::span<QueuedCall* const>) final {
     const auto begin = CallObserver::Clock::now();
     const StatusOr<Response> response = Handle();
-    observer().times().compute = CallObserver::Clock::now() - begin;
+    CallTimes& times = observer().times();
+    times.compute = CallObserver::Clock::now() - begin - times.plan;
     if (!response.ok()) return End(response.status());
     if constexpr (requires { response->layer().name(); }) {
       observer().set_layer(response->layer().name());
@@ -158,7 +162,7 @@ class HandlerCall final : public UnaryCall {
 
   StatusOr<Response> Handle() {
     try {
-      return handler_(request_, {payloads(), caller()});
+      return handler_(request_, {payloads(), caller(), observer().times()});
     } catch (const std::bad_alloc&) {
       return OutOfMemory();
     }

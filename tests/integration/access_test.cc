@@ -15,7 +15,7 @@
 #include "tests/support/access_rules.h"
 #include "tests/support/process_memory.h"
 #include "tests/support/server_process.h"
-#include "tests/support/small_layer.h"
+#include "tests/support/small_training.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/test_server.h"
@@ -51,6 +51,7 @@ class AccessTest : public ::testing::Test {
     server_ = TestServer::Start(options);
     ASSERT_THAT(Calls("trainer").Create(SmallLayer("vision-up", 1)), IsOk());
     ASSERT_THAT(Calls("writer").Create(SmallLayer("nlp-up", 1)), IsOk());
+    ASSERT_THAT(Calls("trainer").SetOptimizer("vision-up", Sgd(1)), IsOk());
   }
 
   Client Calls(const std::string& token) const { return ClientOf(server_->target(), token); }
@@ -99,6 +100,12 @@ const struct {
          [](const Client& c, const std::string& name) {
            return c.ComputeOutputShape(name, {1, 2, 2, 3}).status();
          }},
+        {"Backward",
+         [](const Client& c, const std::string& name) {
+           return c.Backward(name, SmallInput(), OnesUpstream()).status();
+         }},
+        {"GetOptimizer",
+         [](const Client& c, const std::string& name) { return c.GetOptimizer(name).status(); }},
 },
   kChanges[] = {
       {"Create", [](const Client& c,
@@ -110,6 +117,20 @@ const struct {
       {"SetWeights",
        [](const Client& c, const std::string& name) {
          return c.SetWeights(name, SmallWeights(2)).status();
+       }},
+      {"SetOptimizer",
+       [](const Client& c, const std::string& name) {
+         return c.SetOptimizer(name, Sgd(1)).status();
+       }},
+      {"SetTrainable", [](const Client& c,
+                          const std::string& name) { return c.SetTrainable(name, true).status(); }},
+      {"ApplyGradients",
+       [](const Client& c, const std::string& name) {
+         return c.ApplyGradients(name, SmallWeights(1)).status();
+       }},
+      {"TrainStep",
+       [](const Client& c, const std::string& name) {
+         return c.TrainStep(name, SmallInput(), Target(1)).status();
        }},
       {"Delete", [](const Client& c, const std::string& name) { return c.Delete(name); }},
 };
