@@ -1,5 +1,6 @@
 #include "tests/golden/golden_case.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -15,6 +16,21 @@ nlohmann::json ReadJson(const std::string& path) {
   std::ifstream file(path);
   if (!file) throw std::runtime_error("cannot read " + path);
   return nlohmann::json::parse(file);
+}
+
+std::vector<GoldenCase> LoadGoldenCases() {
+  const std::string root = TCONV_GOLDEN_DIR;
+  std::vector<GoldenCase> cases;
+  for (const auto& entry : ReadJson(root + "/index.json")) {
+    GoldenCase golden;
+    golden.id = entry.at("id");
+    golden.kind = entry.at("kind");
+    golden.directory = root + "/" + golden.id;
+    golden.expect = ReadJson(golden.directory + "/expect.json");
+    golden.config = ReadJson(golden.directory + "/config.json");
+    cases.push_back(std::move(golden));
+  }
+  return cases;
 }
 
 }  // namespace
@@ -44,19 +60,19 @@ Weights GoldenCase::RecordedWeights() const {
   return weights;
 }
 
-std::vector<GoldenCase> LoadGoldenCases() {
-  const std::string root = TCONV_GOLDEN_DIR;
+std::vector<GoldenCase> CasesOfKinds(const std::set<std::string>& kinds) {
+  static const auto& all = *new std::vector<GoldenCase>(LoadGoldenCases());
   std::vector<GoldenCase> cases;
-  for (const auto& entry : ReadJson(root + "/index.json")) {
-    GoldenCase golden;
-    golden.id = entry.at("id");
-    golden.kind = entry.at("kind");
-    golden.directory = root + "/" + golden.id;
-    golden.expect = ReadJson(golden.directory + "/expect.json");
-    golden.config = ReadJson(golden.directory + "/config.json");
-    cases.push_back(std::move(golden));
+  for (const GoldenCase& golden : all) {
+    if (kinds.contains(golden.kind)) cases.push_back(golden);
   }
   return cases;
+}
+
+std::string TestNameOf(const GoldenCase& golden) {
+  std::string name = golden.id;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
 
 Shape ToShape(const nlohmann::json& json) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <ostream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,11 @@ struct GoldenCase {
 // Makes parameterized tests print the case.
 inline void PrintTo(const GoldenCase& golden, std::ostream* out) { *out << golden.id; }
 
-// Every case below TCONV_GOLDEN_DIR, in the order of its index.
-std::vector<GoldenCase> LoadGoldenCases();
+// The cases of these kinds below TCONV_GOLDEN_DIR, in the order of its index.
+std::vector<GoldenCase> CasesOfKinds(const std::set<std::string>& kinds);
+
+// The id as a part of a test's name.
+std::string TestNameOf(const GoldenCase& golden);
 
 // A shape as JSON has it; null becomes -1.
 Shape ToShape(const nlohmann::json& json);

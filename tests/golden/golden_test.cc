@@ -11,7 +11,6 @@
 #include <map>
 #include <memory>
 #include <numeric>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "server/layer/geometry.h"
 #include "server/wire/keras_json.h"
 #include "server/wire/layer_codec.h"
+#include "tests/golden/expect_close.h"
 #include "tests/golden/golden_case.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/test_server.h"
@@ -34,19 +34,6 @@ using ::testing::Eq;
 using ::testing::TestWithParam;
 using ::testing::Values;
 using ::testing::ValuesIn;
-
-const std::vector<GoldenCase>& AllCases() {
-  static const auto& cases = *new std::vector<GoldenCase>(LoadGoldenCases());
-  return cases;
-}
-
-std::vector<GoldenCase> CasesOfKinds(const std::set<std::string>& kinds) {
-  std::vector<GoldenCase> cases;
-  for (const GoldenCase& golden : AllCases()) {
-    if (kinds.contains(golden.kind)) cases.push_back(golden);
-  }
-  return cases;
-}
 
 constexpr char kPlanned[] = "";
 
@@ -131,19 +118,8 @@ class GoldenTest : public TestWithParam<std::tuple<std::string, GoldenCase>> {
   const GoldenCase& golden() const { return std::get<1>(GetParam()); }
   const Client& client() const { return *client_; }
 
-  // Accepts |a - b| <= atol + rtol * |b|; not-a-number and infinities have to be
-  // the same.
   void ExpectClose(const Tensor& actual, const std::string& recorded) const {
-    const Tensor expected = golden().Array(recorded);
-    ASSERT_EQ(actual.shape(), expected.shape());
-    const double rtol = golden().expect.at("tolerance").at("rtol");
-    const double atol = golden().expect.at("tolerance").at("atol");
-    const std::vector<double> a = ToDoubles(actual);
-    const std::vector<double> b = ToDoubles(expected);
-    for (size_t i = 0; i < a.size(); ++i) {
-      if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) continue;
-      ASSERT_LE(std::abs(a[i] - b[i]), atol + rtol * std::abs(b[i])) << recorded << "[" << i << "]";
-    }
+    testing::ExpectClose(actual, golden(), recorded, golden().expect.at("tolerance"));
   }
 
  private:
@@ -153,19 +129,9 @@ class GoldenTest : public TestWithParam<std::tuple<std::string, GoldenCase>> {
 
 std::map<std::string, std::unique_ptr<TestServer>>* GoldenTest::servers_ = nullptr;
 
-std::string TestNameOf(const GoldenCase& golden) {
-  std::string name = golden.id;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
 std::string TestName(const ::testing::TestParamInfo<std::tuple<std::string, GoldenCase>>& info) {
   const auto& [strategy, golden] = info.param;
   return (strategy.empty() ? "planned" : strategy) + "_" + TestNameOf(golden);
-}
-
-std::string PendingTestName(const ::testing::TestParamInfo<GoldenCase>& info) {
-  return TestNameOf(info.param);
 }
 
 // Kinds that are a forward pass with known weights, whatever else they record.
@@ -418,16 +384,6 @@ TEST_P(GoldenConstraintTest, ProjectsAsKerasDoes) {
 INSTANTIATE_TEST_SUITE_P(All, GoldenConstraintTest,
                          Combine(Values(kPlanned), ValuesIn(CasesOfKinds({"constraint"}))),
                          TestName);
-
-// Recorded and waiting: a layer that learns needs Backward and optimizers.
-class GoldenTrainingTest : public TestWithParam<GoldenCase> {};
-
-TEST_P(GoldenTrainingTest, IsPending) {
-  GTEST_SKIP() << GetParam().id << ": pending, layers do not train yet";
-}
-
-INSTANTIATE_TEST_SUITE_P(Pending, GoldenTrainingTest,
-                         ValuesIn(CasesOfKinds({"gradient", "optimizer"})), PendingTestName);
 
 }  // namespace
 }  // namespace tconv::testing

@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <sstream>
@@ -27,12 +26,6 @@ using testing::ToDoubles;
 
 constexpr OptimizerSlot kSlots[] = {OptimizerSlot::kMomentum, OptimizerSlot::kVelocity,
                                     OptimizerSlot::kVelocityHat, OptimizerSlot::kAverageGradient};
-
-std::vector<GoldenCase> OptimizerCases() {
-  std::vector<GoldenCase> cases = testing::LoadGoldenCases();
-  std::erase_if(cases, [](const GoldenCase& golden) { return golden.kind != "optimizer"; });
-  return cases;
-}
 
 std::vector<double> DoublesOf(const Tensor& tensor) {
   const Tensor wide = Tensor::Converted(tensor.view(), DType::kFloat64).value();
@@ -217,16 +210,16 @@ TEST_P(GoldenOptimizerTest, MakesTheStepsOfKeras) {
   EXPECT_EQ(slots, replay.state().slots.size() * weights) << "slots that Keras has not recorded";
 }
 
-TEST(GoldenOptimizerCases, AreAllThere) { EXPECT_EQ(OptimizerCases().size(), 10U); }
-
-std::string NameOfCase(const ::testing::TestParamInfo<GoldenCase>& golden) {
-  std::string name = golden.param.id;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
+TEST(GoldenOptimizerCases, AreAllThere) {
+  EXPECT_EQ(testing::CasesOfKinds({"optimizer"}).size(), 10U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Keras, GoldenOptimizerTest, ::testing::ValuesIn(OptimizerCases()),
-                         NameOfCase);
+std::string NameOfCase(const ::testing::TestParamInfo<GoldenCase>& golden) {
+  return testing::TestNameOf(golden.param);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keras, GoldenOptimizerTest,
+                         ::testing::ValuesIn(testing::CasesOfKinds({"optimizer"})), NameOfCase);
 
 }  // namespace
 }  // namespace tconv::server
