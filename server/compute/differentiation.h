@@ -57,9 +57,7 @@ class Differentiation {
 
   // What is no longer needed here: to be called when all else has been.
   Tensor TakeSource() { return std::move(src_); }
-  Tensor TakeOutput() {
-    return std::move(problem_.activation.is_linear() ? linear_ : output_);
-  }
+  Tensor TakeOutput() { return std::move(problem_.activation.is_linear() ? linear_ : output_); }
 
  private:
   // float32, or float64 for float64 problems.

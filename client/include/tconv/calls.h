@@ -31,7 +31,7 @@ struct Weights {
 struct VersionedWeights {
   // In the variable dtype of the layer's policy.
   Weights weights = {};
-  // 1 after building, and one more after every SetWeights.
+  // 1 after building, and one more after every SetWeights and every step.
   int64_t version = 0;
 };
 
