@@ -108,7 +108,7 @@ StatusOr<std::shared_ptr<Layer>> LayerTraining::SetOptimizer(const std::string& 
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<Layer> layer, catalog_.Find(name));
   if (state.iterations != 0 || !state.slots.empty()) {
     TCONV_ASSIGN_OR_RETURN(const LayerCatalog::Served served, catalog_.FindServed(name));
-    TCONV_RETURN_IF_ERROR(optimizer.CheckState(state, *served.weights));
+    TCONV_ASSIGN_OR_RETURN(state, optimizer.AdoptState(std::move(state), *served.weights));
   }
   MutexLock lock(layer->change_mutex());
   auto training = catalog_.ReadTraining(*layer);

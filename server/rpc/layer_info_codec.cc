@@ -16,15 +16,6 @@ StatusOr<T> Within(std::string_view parent, StatusOr<T> value) {
   return InField(parent, value.status());
 }
 
-// Errors about the text itself, rather than about a key in it, name no field.
-Status InKerasJson(const Status& status) {
-  constexpr char kField[] = "keras_json";
-  if (status.code() == StatusCode::kInvalidArgument && FieldOf(status).empty()) {
-    return InvalidField(kField, std::string(status.message()));
-  }
-  return InField(kField, status);
-}
-
 Status ReadKerasJson(const v1::CreateRequest& request, LayerDraft* draft) {
   TCONV_ASSIGN_OR_RETURN(KerasLayer layer, ParseKerasJson(request.keras_json()));
   TCONV_ASSIGN_OR_RETURN(draft->config, LayerConfigFromProto(layer.config));
@@ -65,6 +56,14 @@ v1::LossSource ToProto(LossSource source) {
 }
 
 }  // namespace
+
+Status InKerasJson(const Status& status) {
+  constexpr char kField[] = "keras_json";
+  if (status.code() == StatusCode::kInvalidArgument && FieldOf(status).empty()) {
+    return InvalidField(kField, std::string(status.message()));
+  }
+  return InField(kField, status);
+}
 
 StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request) {
   LayerDraft draft;

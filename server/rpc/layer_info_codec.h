@@ -9,6 +9,9 @@
 
 namespace tconv::server {
 
+// An error about the text of `keras_json`, which names no field, or about a key in it.
+Status InKerasJson(const Status& status);
+
 // Either form of definition; weights are left out. INVALID_ARGUMENT with the path
 // of the field.
 StatusOr<LayerDraft> LayerDraftFromProto(const v1::CreateRequest& request);

@@ -10,7 +10,9 @@
 namespace tconv::server {
 
 // Steps of a layer take turns apart from what else is asked of it, one at a time: each
-// goes on from what the one before has stored, and none holds a thread until then.
+// goes on from what the one before has stored, and none holds a thread until then. Nor
+// does one hold the right to compute while it waits for the store: what it computes on
+// the pool gets it there.
 template <typename Request, typename Response>
 class StepCall final : public HandlerCall<Request, Response> {
  public:
@@ -18,7 +20,6 @@ class StepCall final : public HandlerCall<Request, Response> {
 
   std::string_view flow() const override { return flow_; }
   bool is_exclusive() const override { return true; }
-  bool computes() const override { return true; }
 
  private:
   Status Accept() override {

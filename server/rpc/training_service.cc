@@ -71,8 +71,11 @@ StatusOr<Optimizer> OptimizerOf(const v1::SetOptimizerRequest& request) {
   switch (request.definition_case()) {
     case v1::SetOptimizerRequest::kOptimizer:
       return Within("optimizer", OptimizerFromProto(request.optimizer()));
-    case v1::SetOptimizerRequest::kKerasJson:
-      return Within("keras_json", OptimizerFromKerasJson(request.keras_json()));
+    case v1::SetOptimizerRequest::kKerasJson: {
+      auto optimizer = OptimizerFromKerasJson(request.keras_json());
+      if (!optimizer.ok()) return InKerasJson(optimizer.status());
+      return optimizer;
+    }
     case v1::SetOptimizerRequest::DEFINITION_NOT_SET:
       break;
   }
