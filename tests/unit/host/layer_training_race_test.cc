@@ -98,7 +98,7 @@ TEST_F(RaceTest, ALayerThatReplacedAnotherMeanwhileIsNotStepped) {
 TEST_F(RaceTest, AStepThatLosesEveryRaceIsAborted) {
   a_.link().BeforeSteps([this] { ASSERT_THAT(b_.Set("up", 1), IsOk()); });
   EXPECT_THAT(Apply(a_, 8, 0), StatusIs(StatusCode::kAborted));
-  EXPECT_EQ(KernelAt(1 + kMostRaces), 1);
+  EXPECT_EQ(KernelAt(1 + kMostTries), 1);
 }
 
 TEST_F(RaceTest, StepsAreUnavailableWhileTheStoreIsAway) {
