@@ -207,14 +207,39 @@ StatusOr<int64_t> LayerCatalog::AdvanceStep(Layer& layer, std::shared_ptr<Weight
   return weights->version;
 }
 
-Status LayerCatalog::ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit,
-                                    const TrainingState* state) {
+Status LayerCatalog::ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit) {
   std::shared_ptr<LayerSettings> next;
   TCONV_RETURN_IF_ERROR(Put(layer, kMostTries, [&] {
     next = std::make_shared<LayerSettings>(*layer.settings());
     const int64_t base = next->version++;
     edit(*next);
-    return store_.PutSettings(RecordOf(layer.key(), *next), state, base);
+    return store_.PutSettings(RecordOf(layer.key(), *next), nullptr, base);
+  }));
+  layer.Learn(std::move(next));
+  return OkStatus();
+}
+
+Status LayerCatalog::ChangeOptimizer(Layer& layer, const Optimizer& optimizer,
+                                     OptimizerState state) {
+  TrainingState training;
+  training.optimizer = std::move(state);
+  std::shared_ptr<LayerSettings> next;
+  TCONV_RETURN_IF_ERROR(Put(layer, kMostTries, [&]() -> Status {
+    StatusOr<StoredTraining> stored = store_.ReadTraining(layer.key());
+    // What is damaged is healed by what takes its place.
+    const bool is_damaged = stored.status().code() == StatusCode::kDataLoss;
+    if (!stored.ok() && !is_damaged) return stored.status();
+    std::optional<int64_t> weights_version;
+    if (is_damaged) {
+      next = std::make_shared<LayerSettings>(*layer.settings());
+    } else {
+      weights_version = stored->layer.weights_version;
+      training.steps = std::move(stored->state.steps);
+      next = std::make_shared<LayerSettings>(SettingsOf(std::move(stored->layer)));
+    }
+    const int64_t base = next->version++;
+    next->optimizer = optimizer;
+    return store_.PutSettings(RecordOf(layer.key(), *next), &training, base, weights_version);
   }));
   layer.Learn(std::move(next));
   return OkStatus();

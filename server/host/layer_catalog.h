@@ -115,9 +115,13 @@ class LayerCatalog final : public HealthSource {
                                 const TrainingState& state, const StepBase& base)
       TCONV_REQUIRES(layer.change_mutex());
   // Makes edit(settings) the next settings of the layer, whichever the store has;
-  // called again when others were faster. `state` as in LayerStore::PutSettings().
-  Status ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit,
-                        const TrainingState* state) TCONV_REQUIRES(layer.change_mutex());
+  // called again when others were faster.
+  Status ChangeSettings(Layer& layer, const std::function<void(LayerSettings&)>& edit)
+      TCONV_REQUIRES(layer.change_mutex());
+  // Gives the layer another optimizer, in `state`. The steps that were made stay known by
+  // their names, unless these are damaged.
+  Status ChangeOptimizer(Layer& layer, const Optimizer& optimizer, OptimizerState state)
+      TCONV_REQUIRES(layer.change_mutex());
   Status Delete(const std::string& name);
 
   // Submits `call` to `queue` once the layer serves `version`, or drops it; as

@@ -98,7 +98,7 @@ StatusOr<std::shared_ptr<Layer>> LayerTraining::SetTrainable(const std::string& 
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<Layer> layer, catalog_.Find(name));
   MutexLock lock(layer->change_mutex());
   TCONV_RETURN_IF_ERROR(catalog_.ChangeSettings(
-      *layer, [&](LayerSettings& settings) { settings.config.trainable = trainable; }, nullptr));
+      *layer, [&](LayerSettings& settings) { settings.config.trainable = trainable; }));
   return layer;
 }
 
@@ -111,15 +111,7 @@ StatusOr<std::shared_ptr<Layer>> LayerTraining::SetOptimizer(const std::string& 
     TCONV_ASSIGN_OR_RETURN(state, optimizer.AdoptState(std::move(state), *served.weights));
   }
   MutexLock lock(layer->change_mutex());
-  auto training = catalog_.ReadTraining(*layer);
-  // A damaged state is healed by a new one.
-  const bool is_damaged = training.status().code() == StatusCode::kDataLoss;
-  if (!training.ok() && !is_damaged) return training.status();
-  TrainingState next;
-  next.optimizer = std::move(state);
-  if (!is_damaged) next.steps = std::move(training->state.steps);
-  TCONV_RETURN_IF_ERROR(catalog_.ChangeSettings(
-      *layer, [&](LayerSettings& settings) { settings.optimizer = optimizer; }, &next));
+  TCONV_RETURN_IF_ERROR(catalog_.ChangeOptimizer(*layer, optimizer, std::move(state)));
   return layer;
 }
 

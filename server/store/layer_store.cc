@@ -32,9 +32,11 @@ Status LayerStore::PutWeights(const LayerKey& layer, const Weights& weights,
 }
 
 Status LayerStore::PutSettings(const LayerRecord& settings, const TrainingState* state,
-                               int64_t expected_version) {
-  return Update(settings.key(),
-                {.settings_version = expected_version, .settings = &settings, .training = state});
+                               int64_t expected_version, std::optional<int64_t> weights_version) {
+  return Update(settings.key(), {.weights_version = weights_version,
+                                 .settings_version = expected_version,
+                                 .settings = &settings,
+                                 .training = state});
 }
 
 Status LayerStore::PutStep(const LayerKey& layer, const Weights& weights,

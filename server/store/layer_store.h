@@ -144,10 +144,11 @@ class LayerStore {
   // Update() of weights and version, and in_channels from the weights. The state of
   // the training stays.
   Status PutWeights(const LayerKey& layer, const Weights& weights, int64_t expected_version);
-  // Of the settings of settings.key(). From now on `state` is that of the training;
-  // null: that stays.
+  // Of the settings of settings.key(). From now on `state`, which belongs to weights of
+  // `weights_version` if it tells, is that of the training; null: that stays.
   Status PutSettings(const LayerRecord& settings, const TrainingState* state,
-                     int64_t expected_version);
+                     int64_t expected_version,
+                     std::optional<int64_t> weights_version = std::nullopt);
   // Of the weights and the state of the training that led there.
   Status PutStep(const LayerKey& layer, const Weights& weights, const TrainingState& state,
                  const StepBase& expected);

@@ -58,14 +58,14 @@ class Server {
     return Change([=](LayerSettings& settings) { settings.config.trainable = trainable; });
   }
   Status SetOptimizer(const Optimizer& optimizer) {
-    const TrainingState initial;
-    return Change([&](LayerSettings& settings) { settings.optimizer = optimizer; }, &initial);
-  }
-  Status Change(const std::function<void(LayerSettings&)>& edit,
-                const TrainingState* state = nullptr) {
     const auto layer = this->layer();
     const MutexLock lock(layer->change_mutex());
-    return catalog_->ChangeSettings(*layer, edit, state);
+    return catalog_->ChangeOptimizer(*layer, optimizer, {});
+  }
+  Status Change(const std::function<void(LayerSettings&)>& edit) {
+    const auto layer = this->layer();
+    const MutexLock lock(layer->change_mutex());
+    return catalog_->ChangeSettings(*layer, edit);
   }
 
   // Makes the step that follows what the store has.
@@ -200,8 +200,7 @@ TEST_F(LayerCatalogTest, ALayerThatOthersDeletedIsNotTrained) {
   ASSERT_THAT(CreateBuilt(store_, "up", Config(), kInChannels), IsOk());
   const MutexLock lock(layer->change_mutex());
   EXPECT_THAT(a_.catalog().ReadTraining(*layer), StatusIs(StatusCode::kAborted));
-  EXPECT_THAT(a_.catalog().ChangeSettings(
-                  *layer, [](LayerSettings&) {}, nullptr),
+  EXPECT_THAT(a_.catalog().ChangeSettings(*layer, [](LayerSettings&) {}),
               StatusIs(StatusCode::kAborted, HasSubstr("created anew")));
 }
 

@@ -75,6 +75,13 @@ TEST_F(RaceTest, AnOptimizerThatWasReplacedMakesNoMoreSteps) {
   EXPECT_THAT(KernelAt(2), FloatEq(1));
 }
 
+TEST_F(RaceTest, AStepMadeWhileTheOptimizerIsReplacedKeepsItsName) {
+  MeanwhileB([this] { ASSERT_THAT(Apply(b_, 8, 0, {.step_id = "one"}), IsStep(2, 1)); });
+  ASSERT_THAT(a_.training().SetOptimizer("up", Sgd(0.25), {}), IsOk());
+  EXPECT_THAT(Apply(a_, 8, 0, {.step_id = "one"}), IsStep(2, 1, /*was_applied_before=*/true));
+  EXPECT_THAT(Apply(a_, 8, 0, {.step_id = "two"}), IsStep(3, 1));
+}
+
 TEST_F(RaceTest, ALayerThatWasFrozenMeanwhileStaysAsItIs) {
   MeanwhileB([this] { ASSERT_THAT(b_.training().SetTrainable("up", false), IsOk()); });
   EXPECT_THAT(Apply(a_, 8, 0), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("frozen")));
