@@ -9,11 +9,10 @@
 #include "server/compute/image_loops.h"
 #include "server/compute/run_over_elements.h"
 #include "server/compute/vector_form.h"
+#include "server/compute/wide_type.h"
 
 namespace tconv::server {
 namespace {
-
-bool IsNarrow(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16; }
 
 size_t Index(int64_t index) { return static_cast<size_t>(index); }
 

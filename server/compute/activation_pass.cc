@@ -2,11 +2,10 @@
 
 #include "server/compute/run_over_elements.h"
 #include "server/compute/weave.h"
+#include "server/compute/wide_type.h"
 
 namespace tconv::server {
 namespace {
-
-bool IsNarrow(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBFloat16; }
 
 Status ActivateDoubles(WorkerPool& pool, const Activation& activation, ConstTensorView z,
                        TensorView y) {

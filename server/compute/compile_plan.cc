@@ -5,6 +5,7 @@
 
 #include "server/compute/activation_pass.h"
 #include "server/compute/weave.h"
+#include "server/compute/wide_type.h"
 
 namespace tconv::server {
 namespace {
@@ -20,8 +21,7 @@ class AxisActivationPlan final : public ForwardPlan {
   Status Execute(ConstTensorView src, TensorView dst) const override {
     // The activation works in the type of a wide dst, and there in place unless
     // it changes the shape.
-    const bool is_narrow = dst.dtype == DType::kFloat16 || dst.dtype == DType::kBFloat16;
-    if (!is_narrow && dst.shape == linear_shape_) {
+    if (!IsNarrow(dst.dtype) && dst.shape == linear_shape_) {
       TCONV_RETURN_IF_ERROR(linear_->Execute(src, dst));
       activation_.ApplyAlongAxis(dst, dst);
       return OkStatus();

@@ -6,6 +6,7 @@
 #include "server/compute/activation_pass.h"
 #include "server/compute/convert_on_pool.h"
 #include "server/compute/weights_cast.h"
+#include "server/compute/wide_type.h"
 
 namespace tconv::server {
 
@@ -41,22 +42,24 @@ StatusOr<Gradients> Differentiation::RunBackward(Tensor diff_output,
                          DifferentiateActivation(tools_.pool, tools_.memory, problem_,
                                                  linear_.view(), std::move(diff_output)));
   TCONV_ASSIGN_OR_RETURN(const auto cached, tools_.backward_plans.GetOrCompile(problem_, share_));
-  TCONV_ASSIGN_OR_RETURN(const CastWeight kernel,
-                         CastWeight::Make(weights_->kernel.view(), problem_.dtype, wide_dtype()));
+  TCONV_ASSIGN_OR_RETURN(
+      const CastWeight kernel,
+      CastWeight::Make(weights_->kernel.view(), problem_.dtype, WideTypeOf(problem_.dtype)));
   Tensor wide_src;
-  if (src_.dtype() != wide_dtype()) {
-    TCONV_ASSIGN_OR_RETURN(wide_src, ConvertedOnPool(tools_.pool, src_.view(), wide_dtype()));
+  if (src_.dtype() != WideTypeOf(problem_.dtype)) {
+    TCONV_ASSIGN_OR_RETURN(wide_src,
+                           ConvertedOnPool(tools_.pool, src_.view(), WideTypeOf(problem_.dtype)));
   }
   TCONV_ASSIGN_OR_RETURN(Tensor diff_src, AllocateWide(src_.shape(), wanted.input));
   TCONV_ASSIGN_OR_RETURN(Tensor diff_kernel,
                          AllocateWide(weights_->kernel.shape(), wanted.weights));
-  TCONV_RETURN_IF_ERROR(
-      cached->plan->Execute({.kernel = kernel.view(),
-                             .src = src_.dtype() == wide_dtype() ? src_.view() : wide_src.view(),
-                             .diff_dst = linear.diff_z.view(),
-                             .diff_src = diff_src.mutable_view(),
-                             .diff_kernel = diff_kernel.mutable_view()},
-                            tools_.memory));
+  TCONV_RETURN_IF_ERROR(cached->plan->Execute(
+      {.kernel = kernel.view(),
+       .src = src_.dtype() == WideTypeOf(problem_.dtype) ? src_.view() : wide_src.view(),
+       .diff_dst = linear.diff_z.view(),
+       .diff_src = diff_src.mutable_view(),
+       .diff_kernel = diff_kernel.mutable_view()},
+      tools_.memory));
   Gradients gradients;
   if (wanted.input) {
     TCONV_ASSIGN_OR_RETURN(gradients.input, Rounded(std::move(diff_src), problem_.dtype));
@@ -72,13 +75,9 @@ StatusOr<Gradients> Differentiation::RunBackward(Tensor diff_output,
   return gradients;
 }
 
-DType Differentiation::wide_dtype() const {
-  return problem_.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
-}
-
 StatusOr<Tensor> Differentiation::AllocateWide(const Shape& shape, bool is_wanted) const {
   if (!is_wanted) return Tensor();
-  return Tensor::Allocate(wide_dtype(), shape, tools_.memory);
+  return Tensor::Allocate(WideTypeOf(problem_.dtype), shape, tools_.memory);
 }
 
 StatusOr<Tensor> Differentiation::Rounded(Tensor gradient, DType as) const {

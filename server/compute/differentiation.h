@@ -60,9 +60,7 @@ class Differentiation {
   Tensor TakeOutput() { return std::move(problem_.activation.is_linear() ? linear_ : output_); }
 
  private:
-  // float32, or float64 for float64 problems.
-  DType wide_dtype() const;
-  // Empty when `is_wanted` is not.
+  // In the wide type; empty when `is_wanted` is not.
   StatusOr<Tensor> AllocateWide(const Shape& shape, bool is_wanted) const;
   // `gradient`, rounded to the compute dtype, in the dtype `as`.
   StatusOr<Tensor> Rounded(Tensor gradient, DType as) const;

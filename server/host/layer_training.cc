@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/compute/wide_type.h"
 #include "server/host/losses.h"
 #include "server/host/training_pass.h"
 #include "server/host/version_waiters.h"

@@ -7,10 +7,6 @@
 
 namespace tconv::server {
 
-DType WideTypeOf(DType dtype) {
-  return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
-}
-
 std::vector<Loss> TrainingPass::LayerLosses() const {
   PenaltySums sums;
   if (config_.activity_regularizer.has_value()) sums.Add(output());

@@ -17,10 +17,6 @@
 
 namespace tconv::server {
 
-// The type in which losses and gradients by the output are computed: float64 for
-// that, else float32.
-DType WideTypeOf(DType dtype);
-
 // The output, the losses and the gradients of a layer for one input. Used by one
 // thread, once.
 class TrainingPass {
