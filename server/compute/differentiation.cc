@@ -1,5 +1,6 @@
 #include "server/compute/differentiation.h"
 
+#include <cassert>
 #include <utility>
 
 #include "server/compute/activation_gradient.h"
@@ -17,14 +18,24 @@ Differentiation::Differentiation(const ComputeTools& tools, DeconvProblem proble
       weights_(std::move(weights)),
       share_(std::move(share)) {}
 
-Status Differentiation::RunForward(Tensor src) {
+Status Differentiation::Begin(Tensor src) {
   src_ = std::move(src);
+  TCONV_ASSIGN_OR_RETURN(linear_,
+                         Tensor::Allocate(problem_.dtype, problem_.linear_shape(), tools_.memory));
+  return OkStatus();
+}
+
+Status Differentiation::SkipForward(Tensor src) {
+  assert(problem_.activation.is_linear());
+  return Begin(std::move(src));
+}
+
+Status Differentiation::RunForward(Tensor src) {
+  TCONV_RETURN_IF_ERROR(Begin(std::move(src)));
   DeconvProblem linear_problem = problem_;
   linear_problem.activation = Activation();
   TCONV_ASSIGN_OR_RETURN(const auto plan,
                          tools_.plans.GetOrCompile(linear_problem, weights_, nullptr, share_));
-  TCONV_ASSIGN_OR_RETURN(linear_,
-                         Tensor::Allocate(problem_.dtype, problem_.linear_shape(), tools_.memory));
   TCONV_RETURN_IF_ERROR(plan->Execute(src_.view(), linear_.mutable_view()));
   if (problem_.activation.is_linear()) return OkStatus();
   TCONV_ASSIGN_OR_RETURN(output_,

@@ -46,13 +46,16 @@ class Differentiation {
   // Computes y from `src`, which is in the compute dtype and is kept. Errors of
   // PlanCache::GetOrCompile() and ForwardPlan::Execute().
   Status RunForward(Tensor src);
+  // The same without y, on which the gradients of a linear layer do not depend.
+  // REQUIRES: the activation is linear. RESOURCE_EXHAUSTED without memory.
+  Status SkipForward(Tensor src);
   // In the compute dtype. REQUIRES: RunForward().
   ConstTensorView output() const;
 
   // The gradients of L from dL/dy, in float32 (float64 for float64 problems), in the
   // shape of the output, which is used up: as Keras computes them, rounded to the
-  // compute dtype where that is narrower. To be called once, after RunForward().
-  // Errors of BackwardPlanCache::GetOrCompile() and BackwardPlan::Execute().
+  // compute dtype where that is narrower. To be called once, after either of
+  // the two. Errors of BackwardPlanCache::GetOrCompile() and BackwardPlan::Execute().
   StatusOr<Gradients> RunBackward(Tensor diff_output, const WantedGradients& wanted);
 
   // What is no longer needed here: to be called when all else has been.
@@ -60,6 +63,8 @@ class Differentiation {
   Tensor TakeOutput() { return std::move(problem_.activation.is_linear() ? linear_ : output_); }
 
  private:
+  // Keeps `src`, and has room for z.
+  Status Begin(Tensor src);
   // In the wide type; empty when `is_wanted` is not.
   StatusOr<Tensor> AllocateWide(const Shape& shape, bool is_wanted) const;
   // `gradient`, rounded to the compute dtype, in the dtype `as`.

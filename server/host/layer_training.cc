@@ -148,7 +148,7 @@ StatusOr<BackwardResult> LayerTraining::Backward(const BackwardJob& job) {
   TCONV_ASSIGN_OR_RETURN(Tensor diff_output,
                          Fetch(*job.upstream, WideTypeOf(problem.dtype), tools_.memory));
   TrainingPass pass(tools_, settings->config, problem, weights, quota_.PlanShareOf(job.layer));
-  TCONV_RETURN_IF_ERROR(pass.RunForward(std::move(src)));
+  TCONV_RETURN_IF_ERROR(pass.RunForward(std::move(src), /*needs_output=*/false));
   if (job.include_losses) result.losses = pass.LayerLosses();
   TCONV_ASSIGN_OR_RETURN(result.gradients,
                          pass.RunBackward(std::move(diff_output), job.wanted, job.include_losses));
@@ -168,7 +168,8 @@ class LayerTraining::Lesson {
   StatusOr<StepGradients> Learn(const LayerConfig& config, std::shared_ptr<const Weights> weights) {
     TCONV_RETURN_IF_ERROR(FetchOnce());
     TrainingPass pass(tools_, config, problem_, std::move(weights), share_);
-    TCONV_RETURN_IF_ERROR(pass.RunForward(std::move(src_)));
+    const bool needs_output = job_.loss.has_value() || job_.return_output;
+    TCONV_RETURN_IF_ERROR(pass.RunForward(std::move(src_), needs_output));
     StepGradients learned;
     learned.layer_losses = ValuesOf(pass.LayerLosses());
     TCONV_ASSIGN_OR_RETURN(Tensor diff_output, DiffOutput(pass, learned.loss));

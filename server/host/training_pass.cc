@@ -7,6 +7,13 @@
 
 namespace tconv::server {
 
+Status TrainingPass::RunForward(Tensor src, bool needs_output) {
+  const bool depends_on_output =
+      !problem_.activation.is_linear() || config_.activity_regularizer.has_value();
+  return needs_output || depends_on_output ? differentiation_.RunForward(std::move(src))
+                                           : differentiation_.SkipForward(std::move(src));
+}
+
 std::vector<Loss> TrainingPass::LayerLosses() const {
   PenaltySums sums;
   if (config_.activity_regularizer.has_value()) sums.Add(output());

@@ -31,8 +31,9 @@ class TrainingPass {
         memory_(tools.memory),
         differentiation_(tools, problem, weights_, std::move(share)) {}
 
-  // `src` is in the compute dtype.
-  Status RunForward(Tensor src) { return differentiation_.RunForward(std::move(src)); }
+  // `src` is in the compute dtype. Unless `needs_output`, nobody asks for the output or
+  // the loss, and it is left out where nothing else depends on it.
+  Status RunForward(Tensor src, bool needs_output);
 
   // All of these REQUIRE RunForward().
   ConstTensorView output() const { return differentiation_.output(); }

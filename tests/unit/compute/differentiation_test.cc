@@ -184,6 +184,23 @@ TEST_F(DifferentiationTest, MixedGradientsAreRoundedToTheComputeType) {
   }
 }
 
+TEST_F(DifferentiationTest, ALinearLayerHasTheSameGradientsWithoutItsOutput) {
+  for (const char* text : {"wide 2x5x7x3 f=4 k=3 s=2 same", "first 1x4x4x2 f=3 k=2 s=3 first",
+                           "narrow 2x4x4x2 f=3 k=2 s=2 dtype=bfloat16"}) {
+    const ShapeRow row = ParseShapeRow(text);
+    Differentiation layer(bench_.tools(), row.problem,
+                          RandomWeights(row.problem, row.config.dtype.variable, 7));
+    ASSERT_THAT(layer.SkipForward(RandomTensor(row.problem.src_shape(), row.problem.dtype, 11)),
+                IsOk());
+    const Gradients skipped =
+        layer.RunBackward(RandomTensor(row.problem.dst_shape(), WideTypeOf(row), 13), {}).value();
+    const Gradients computed = RunLayer(bench_, row).gradients;
+    EXPECT_TRUE(HaveEqualBits(skipped.input, computed.input)) << text;
+    EXPECT_TRUE(HaveEqualBits(skipped.weights.kernel, computed.weights.kernel)) << text;
+    EXPECT_TRUE(HaveEqualBits(*skipped.weights.bias, *computed.weights.bias)) << text;
+  }
+}
+
 TEST_F(DifferentiationTest, NaNReachesTheGradients) {
   const ShapeRow row = ParseShapeRow("nan 1x4x4x2 f=3 k=2 s=2 act=relu");
   Differentiation layer(bench_.tools(), row.problem,
