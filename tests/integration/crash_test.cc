@@ -4,23 +4,18 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <tconv/client.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <map>
 #include <optional>
 #include <random>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
-#include "tests/support/server_process.h"
+#include "tests/support/crash_rounds.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_folder.h"
 
 namespace tconv::testing {
 namespace {
@@ -29,7 +24,6 @@ constexpr int kMaxRounds = 25;
 constexpr std::chrono::seconds kTimeLimit(20);
 constexpr int kWriters = 3;
 constexpr int kLayersOfAWriter = 4;
-constexpr int kEnoughAcks = 1'000'000;  // ends a round
 
 // What a layer is known to hold; nothing: there is no such layer.
 struct StoredWeights {
@@ -62,20 +56,19 @@ class Writer {
  public:
   explicit Writer(int index) : prefix_(fmt::format("writer{}-", index)), random_(index) {}
 
-  void Run(const std::string& target, const std::atomic<bool>& killed, std::atomic<int>& acks) {
-    const Client client(target);
+  void Run(DoomedServer& server) {
+    const Client client(server.target());
     for (;;) {
       const std::string layer = fmt::format("{}{}", prefix_, random_() % kLayersOfAWriter);
       State after = NextState(states_[layer]);
       const absl::Status status = Make(client, layer, states_[layer], after);
       if (!status.ok()) {
-        EXPECT_TRUE(killed) << status;
-        if (!killed) acks += kEnoughAcks;
+        server.NoteFailure(status);
         unanswered_ = {layer, std::move(after)};
         return;
       }
       states_[layer] = std::move(after);
-      ++acks;
+      server.NoteAnswer();
       ++acknowledged_;
     }
   }
@@ -139,58 +132,26 @@ class Writer {
   int acknowledged_ = 0;
 };
 
-class CrashTest : public ::testing::Test {
+class CrashTest : public CrashRoundsTest<Writer> {
  protected:
   CrashTest() {
-    for (int i = 0; i < kWriters; ++i) writers_.emplace_back(i + 1);
+    for (int i = 0; i < kWriters; ++i) workers_.emplace_back(i + 1);
   }
 
-  // Lets all write, and kills the server after some acknowledgements.
-  void WriteAndKill(int acks_before_the_kill) {
-    ServerProcess server({store_});
-    ASSERT_FALSE(server.target().empty()) << server.log();
-    std::atomic<bool> killed = false;
-    std::atomic<int> acks = 0;
-    std::vector<std::thread> threads;
-    for (Writer& writer : writers_) {
-      threads.emplace_back([&] { writer.Run(server.target(), killed, acks); });
-    }
-    while (acks < acks_before_the_kill) std::this_thread::yield();
-    killed = true;
-    server.Signal(SIGKILL);
-    EXPECT_EQ(server.Wait(), 128 + SIGKILL);
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  void RestartAndVerify() {
-    ServerProcess server({store_});
-    ASSERT_FALSE(server.target().empty()) << server.log();
-    const Client client(server.target());
+  void Verify(const std::string& target) {
+    const Client client(target);
     size_t layers = 0;
-    for (Writer& writer : writers_) layers += static_cast<size_t>(writer.Verify(client));
+    for (Writer& writer : workers_) layers += static_cast<size_t>(writer.Verify(client));
     const auto listed = client.ListAll();
     ASSERT_THAT(listed, IsOk());
     EXPECT_EQ(listed->size(), layers);
-    server.Signal(SIGTERM);
-    EXPECT_EQ(server.Wait(), 0) << server.log();
   }
-
-  const TempFolder folder_;
-  const std::string store_ = fmt::format("--store=sqlite:{}", folder_ / "layers.db");
-  std::vector<Writer> writers_;
 };
 
 TEST_F(CrashTest, EveryAcknowledgedChangeSurvivesAndNoneIsHalfMade) {
-  const auto end = std::chrono::steady_clock::now() + kTimeLimit;
-  std::minstd_rand random(1);
-  int rounds = 0;
-  for (; rounds < kMaxRounds && !HasFailure(); ++rounds) {
-    if (rounds > 0 && std::chrono::steady_clock::now() > end) break;
-    ASSERT_NO_FATAL_FAILURE(WriteAndKill(static_cast<int>(random() % 30)));
-    ASSERT_NO_FATAL_FAILURE(RestartAndVerify());
-  }
+  const int rounds = RunRounds(kMaxRounds, kTimeLimit, [&](const auto& target) { Verify(target); });
   int acknowledged = 0;
-  for (const Writer& writer : writers_) acknowledged += writer.acknowledged();
+  for (const Writer& writer : workers_) acknowledged += writer.acknowledged();
   std::printf("crash: %d rounds of kill -9, %d acknowledged changes checked\n", rounds,
               acknowledged);
 }

@@ -3,22 +3,15 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <tconv/client.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <optional>
-#include <random>
 #include <string>
-#include <thread>
-#include <vector>
 
-#include "tests/support/server_process.h"
+#include "tests/support/crash_rounds.h"
 #include "tests/support/small_training.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_folder.h"
 
 namespace tconv::testing {
 namespace {
@@ -26,7 +19,6 @@ namespace {
 constexpr int kMaxRounds = 20;
 constexpr std::chrono::seconds kTimeLimit(20);
 constexpr int kTrainers = 2;
-constexpr int kEnoughAcks = 1'000'000;  // ends a round
 
 // SGD that never slows down: with gradients of 1, step t has a momentum of -t, and the
 // weights are -(1 + 2 + ... + t).
@@ -44,19 +36,17 @@ class Trainer {
     ASSERT_THAT(client.SetOptimizer(layer_, Accelerating()), IsOk());
   }
 
-  void Run(const std::string& target, const std::atomic<bool>& killed, std::atomic<int>& acks) {
-    const Client client(target, {.retry = {.attempts = 1}});
+  void Run(DoomedServer& server) {
+    const Client client(server.target(), {.retry = {.attempts = 1}});
     for (;;) {
       asked_ = fmt::format("step {}", made_ + 1);
       const auto result = Ask(client);
       if (!result.ok()) {
-        EXPECT_TRUE(killed) << result.status();
-        if (!killed) acks += kEnoughAcks;
-        return;
+        return server.NoteFailure(result.status());
       }
       EXPECT_EQ(result->iterations, ++made_);
       asked_.clear();
-      ++acks;
+      server.NoteAnswer();
     }
   }
 
@@ -110,61 +100,22 @@ class Trainer {
   int64_t made_ = 0;
 };
 
-class TrainingCrashTest : public ::testing::Test {
+class TrainingCrashTest : public CrashRoundsTest<Trainer> {
  protected:
-  TrainingCrashTest() {
-    for (int i = 0; i < kTrainers; ++i) trainers_.emplace_back(i + 1);
-  }
-
   void SetUp() override {
-    ServerProcess server({store_});
-    ASSERT_FALSE(server.target().empty()) << server.log();
-    for (const Trainer& trainer : trainers_) trainer.CreateLayer(Client(server.target()));
-    server.Signal(SIGTERM);
-    EXPECT_EQ(server.Wait(), 0) << server.log();
+    for (int i = 0; i < kTrainers; ++i) workers_.emplace_back(i + 1);
+    Serve([&](const std::string& target) {
+      for (const Trainer& trainer : workers_) trainer.CreateLayer(Client(target));
+    });
   }
-
-  // Lets all train, and kills the server after some steps.
-  void TrainAndKill(int acks_before_the_kill) {
-    ServerProcess server({store_});
-    ASSERT_FALSE(server.target().empty()) << server.log();
-    std::atomic<bool> killed = false;
-    std::atomic<int> acks = 0;
-    std::vector<std::thread> threads;
-    for (Trainer& trainer : trainers_) {
-      threads.emplace_back([&] { trainer.Run(server.target(), killed, acks); });
-    }
-    while (acks < acks_before_the_kill) std::this_thread::yield();
-    killed = true;
-    server.Signal(SIGKILL);
-    EXPECT_EQ(server.Wait(), 128 + SIGKILL);
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  void RestartAndVerify() {
-    ServerProcess server({store_});
-    ASSERT_FALSE(server.target().empty()) << server.log();
-    for (Trainer& trainer : trainers_) trainer.Verify(Client(server.target()));
-    server.Signal(SIGTERM);
-    EXPECT_EQ(server.Wait(), 0) << server.log();
-  }
-
-  const TempFolder folder_;
-  const std::string store_ = fmt::format("--store=sqlite:{}", folder_ / "layers.db");
-  std::vector<Trainer> trainers_;
 };
 
 TEST_F(TrainingCrashTest, WeightsAndStateAreOfOneStepAndNoneIsLostOrDoubled) {
-  const auto end = std::chrono::steady_clock::now() + kTimeLimit;
-  std::minstd_rand random(1);
-  int rounds = 0;
-  for (; rounds < kMaxRounds && !HasFailure(); ++rounds) {
-    if (rounds > 0 && std::chrono::steady_clock::now() > end) break;
-    ASSERT_NO_FATAL_FAILURE(TrainAndKill(static_cast<int>(random() % 30)));
-    ASSERT_NO_FATAL_FAILURE(RestartAndVerify());
-  }
+  const int rounds = RunRounds(kMaxRounds, kTimeLimit, [&](const std::string& target) {
+    for (Trainer& trainer : workers_) trainer.Verify(Client(target));
+  });
   int64_t made = 0;
-  for (const Trainer& trainer : trainers_) made += trainer.made();
+  for (const Trainer& trainer : workers_) made += trainer.made();
   std::printf("training crash: %d rounds of kill -9, %lld steps checked\n", rounds,
               static_cast<long long>(made));
 }

@@ -35,6 +35,14 @@ v1::Tensor Ones(const std::vector<int64_t>& shape) {
   return message;
 }
 
+// A change that makes a good request a bad one, and how the message of the error begins.
+template <typename Request>
+struct Spoiled {
+  const char* what;
+  std::function<void(Request&)> change;
+  const char* message;
+};
+
 class HostileTrainingTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -56,6 +64,18 @@ class HostileTrainingTest : public ::testing::Test {
     return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
   }
 
+  template <typename Request, size_t kCount>
+  void ExpectRefused(const std::string& method, const Request& good,
+                     const Spoiled<Request> (&cases)[kCount]) {
+    for (const Spoiled<Request>& test : cases) {
+      Request request = good;
+      test.change(request);
+      EXPECT_THAT(Send(method, request),
+                  StatusIs(StatusCode::kInvalidArgument, StartsWith(test.message)))
+          << test.what;
+    }
+  }
+
   const std::unique_ptr<TestServer> server_ = TestServer::Start();
   const Client client_{server_->target()};
   const std::shared_ptr<grpc::Channel> channel_ = OpenChannel(server_->target());
@@ -72,11 +92,7 @@ v1::TrainStepRequest GoodStep() {
 
 TEST_F(HostileTrainingTest, TrainStepsThatMakeNoSenseAreRefused) {
   using Request = v1::TrainStepRequest;
-  const struct {
-    const char* what;
-    std::function<void(Request&)> change;
-    const char* message;
-  } kCases[] = {
+  const Spoiled<Request> kCases[] = {
       {"no input", [](Request& r) { r.clear_input(); }, "input: "},
       {"no target", [](Request& r) { r.clear_target(); }, "target: "},
       {"target and upstream", [](Request& r) { *r.mutable_upstream() = r.target(); }, "target: "},
@@ -115,22 +131,12 @@ TEST_F(HostileTrainingTest, TrainStepsThatMakeNoSenseAreRefused) {
       {"not a rate", [](Request& r) { r.set_learning_rate(std::nan("")); }, "learning_rate: "},
       {"a long name", [](Request& r) { r.set_step_id(std::string(65, 'x')); }, "step_id: "},
   };
-  for (const auto& test : kCases) {
-    Request request = GoodStep();
-    test.change(request);
-    EXPECT_THAT(Send("TrainStep", request),
-                StatusIs(StatusCode::kInvalidArgument, StartsWith(test.message)))
-        << test.what;
-  }
+  ExpectRefused("TrainStep", GoodStep(), kCases);
 }
 
 TEST_F(HostileTrainingTest, BackwardsThatMakeNoSenseAreRefused) {
   using Request = v1::BackwardRequest;
-  const struct {
-    const char* what;
-    std::function<void(Request&)> change;
-    const char* message;
-  } kCases[] = {
+  const Spoiled<Request> kCases[] = {
       {"no input", [](Request& r) { r.clear_input(); }, "input: "},
       {"no upstream", [](Request& r) { r.clear_upstream(); }, "upstream: "},
       {"another upstream",
@@ -142,25 +148,16 @@ TEST_F(HostileTrainingTest, BackwardsThatMakeNoSenseAreRefused) {
        "upstream.data: "},
       {"a negative version", [](Request& r) { r.set_min_version(-1); }, "min_version: "},
   };
-  for (const auto& test : kCases) {
-    Request request;
-    request.set_name("up");
-    *request.mutable_input() = Ones({1, 2, 2, 3});
-    *request.mutable_upstream() = Ones({1, 4, 4, 4});
-    test.change(request);
-    EXPECT_THAT(Send("Backward", request),
-                StatusIs(StatusCode::kInvalidArgument, StartsWith(test.message)))
-        << test.what;
-  }
+  Request good;
+  good.set_name("up");
+  *good.mutable_input() = Ones({1, 2, 2, 3});
+  *good.mutable_upstream() = Ones({1, 4, 4, 4});
+  ExpectRefused("Backward", good, kCases);
 }
 
 TEST_F(HostileTrainingTest, GradientsThatDoNotFitAreRefused) {
   using Request = v1::ApplyGradientsRequest;
-  const struct {
-    const char* what;
-    std::function<void(Request&)> change;
-    const char* message;
-  } kCases[] = {
+  const Spoiled<Request> kCases[] = {
       {"none", [](Request& r) { r.clear_gradients(); }, "gradients: "},
       {"no kernel", [](Request& r) { r.mutable_gradients()->clear_kernel(); },
        "gradients.kernel: "},
@@ -174,26 +171,17 @@ TEST_F(HostileTrainingTest, GradientsThatDoNotFitAreRefused) {
        [](Request& r) { r.mutable_gradients()->mutable_bias()->mutable_data()->resize(8); },
        "gradients.bias.data: "},
   };
-  for (const auto& test : kCases) {
-    Request request;
-    request.set_name("up");
-    *request.mutable_gradients()->mutable_kernel() = Ones({2, 2, 4, 3});
-    *request.mutable_gradients()->mutable_bias() = Ones({4});
-    test.change(request);
-    EXPECT_THAT(Send("ApplyGradients", request),
-                StatusIs(StatusCode::kInvalidArgument, StartsWith(test.message)))
-        << test.what;
-  }
+  Request good;
+  good.set_name("up");
+  *good.mutable_gradients()->mutable_kernel() = Ones({2, 2, 4, 3});
+  *good.mutable_gradients()->mutable_bias() = Ones({4});
+  ExpectRefused("ApplyGradients", good, kCases);
 }
 
 TEST_F(HostileTrainingTest, OptimizersThatMakeNoSenseAreRefused) {
   using Request = v1::SetOptimizerRequest;
   const auto adam = [](Request& r) { *r.mutable_optimizer() = Object("Adam", {}); };
-  const struct {
-    const char* what;
-    std::function<void(Request&)> change;
-    const char* message;
-  } kCases[] = {
+  const Spoiled<Request> kCases[] = {
       {"none", [](Request&) {}, "definition: "},
       {"an unknown one", [](Request& r) { *r.mutable_optimizer() = Object("Lion", {}); },
        "optimizer.name: "},
@@ -235,14 +223,9 @@ TEST_F(HostileTrainingTest, OptimizersThatMakeNoSenseAreRefused) {
        },
        "slots.velocity"},
   };
-  for (const auto& test : kCases) {
-    Request request;
-    request.set_name("up");
-    test.change(request);
-    EXPECT_THAT(Send("SetOptimizer", request),
-                StatusIs(StatusCode::kInvalidArgument, StartsWith(test.message)))
-        << test.what;
-  }
+  Request nothing;
+  nothing.set_name("up");
+  ExpectRefused("SetOptimizer", nothing, kCases);
 }
 
 TEST_F(HostileTrainingTest, BytesThatAreNoMessageAreInvalidArguments) {
