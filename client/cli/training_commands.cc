@@ -46,8 +46,7 @@ constexpr char kMeanSquaredError[] = "MeanSquaredError";
 
 void AddStep(CLI::App& parser, StepFlags& step) {
   parser.add_option("--if-version", step.if_version, "Only if the weights are at this version");
-  parser.add_option("--learning-rate", step.learning_rate, "For this step alone")
-      ->check(CLI::PositiveNumber);
+  parser.add_option("--learning-rate", step.learning_rate, "For this step alone");
   parser.add_option("--step-id", step.step_id,
                     "Name of the step, which is made once however often it is asked for");
 }

@@ -290,7 +290,6 @@ TEST_F(TrainingToolTest, RefusesWrongUsageWithoutCallingTheServer) {
        "--bias-gradient", "-"},
       {"apply-gradients", "up1"},
       {"apply-gradients", "up1", "--kernel", "-", "--bias", "-"},
-      {"apply-gradients", "up1", "--kernel", "dk", "--learning-rate", "0"},
       {"train-step", "up1", "--input", "x"},
       {"train-step", "up1", "--input", "x", "--target", "y", "--upstream", "dy"},
       {"train-step", "up1", "--input", "x", "--upstream", "dy", "--loss", "MeanSquaredError"},

@@ -9,13 +9,12 @@
 #include <vector>
 
 #include "server/layer/activation.h"
-#include "tests/support/status_matchers.h"
+#include "tests/support/activations.h"
 #include "tests/unit/layer/tensor_views.h"
 
 namespace tconv::server {
 namespace {
 
-using ::tconv::testing::IsOk;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsNan;
@@ -25,16 +24,11 @@ using Arguments = std::map<std::string, ArgumentValue>;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-Activation Make(const ObjectSpec& spec) {
-  StatusOr<Activation> activation = Activation::Make(spec);
-  EXPECT_THAT(activation, IsOk()) << spec.name;
-  return activation.value_or(Activation());
-}
-
 template <typename T>
 T Derivative(const ObjectSpec& spec, T z) {
   T gradient = 1;
-  Make(spec).DifferentiateElementwise(std::span<const T>(&z, 1), std::span<T>(&gradient, 1));
+  MakeActivation(spec).DifferentiateElementwise(std::span<const T>(&z, 1),
+                                                std::span<T>(&gradient, 1));
   return gradient;
 }
 
@@ -48,9 +42,9 @@ std::vector<double> ApplyToRow(const Activation& activation, std::vector<double>
 template <typename T>
 std::vector<T> DifferentiateRow(const ObjectSpec& spec, std::vector<T> z, std::vector<T> diff_y) {
   std::vector<T> diff_z(z.size());
-  Make(spec).DifferentiateAlongAxis(AsTensor({std::ssize(z)}, z),
-                                    AsTensor({std::ssize(diff_y)}, diff_y),
-                                    AsTensor({std::ssize(diff_z)}, diff_z));
+  MakeActivation(spec).DifferentiateAlongAxis(AsTensor({std::ssize(z)}, z),
+                                              AsTensor({std::ssize(diff_y)}, diff_y),
+                                              AsTensor({std::ssize(diff_z)}, diff_z));
   return diff_z;
 }
 
@@ -103,7 +97,7 @@ const std::vector<ObjectSpec>& ElementwiseSpecs() {
 TEST(ActivationGradientTest, AgreesWithFiniteDifferences) {
   constexpr double kStep = 1e-5;
   for (const ObjectSpec& spec : ElementwiseSpecs()) {
-    const Activation activation = Make(spec);
+    const Activation activation = MakeActivation(spec);
     for (double z = -7.0341; z < 8; z += 0.17) {  // not at kinks
       double ends[] = {z - kStep, z + kStep};
       activation.ApplyElementwise(std::span<double>(ends));
@@ -122,7 +116,8 @@ TEST(ActivationGradientTest, CoversEveryElementwiseFunction) {
   const auto commas =
       std::count(known.begin(), known.begin() + static_cast<ptrdiff_t>(known.find(')')), ',');
   std::set<std::string> covered;
-  for (const ObjectSpec& spec : ElementwiseSpecs()) covered.insert(Make(spec).spec().name);
+  for (const ObjectSpec& spec : ElementwiseSpecs())
+    covered.insert(MakeActivation(spec).spec().name);
   // softmax, log_softmax, sparsemax and glu are tested by rows.
   EXPECT_EQ(std::ssize(covered) + 4, commas + 1) << known;
 }
@@ -208,7 +203,7 @@ TEST(ActivationGradientTest, HasTheLimitsFarFromZero) {
       expect(size, c.at_infinity);
     }
   }
-  const Activation approximate = Make({"gelu", {{"approximate", true}}});
+  const Activation approximate = MakeActivation({"gelu", {{"approximate", true}}});
   for (const float z : {1e30f, static_cast<float>(kInf)}) {
     EXPECT_EQ(Derivative(approximate.spec(), z), 1);
     EXPECT_EQ(Derivative(approximate.spec(), -z), 0);
@@ -237,7 +232,8 @@ TEST(ActivationGradientTest, PropagatesNaN) {
 TEST(ActivationGradientTest, MultipliesTheGradientThatIsThere) {
   const std::vector<float> z = {-1, 2, 3};
   std::vector<float> gradient = {5, -7, static_cast<float>(kNaN)};
-  Make({"leaky_relu", {}}).DifferentiateElementwise(std::span<const float>(z), std::span(gradient));
+  MakeActivation({"leaky_relu", {}})
+      .DifferentiateElementwise(std::span<const float>(z), std::span(gradient));
   EXPECT_THAT(gradient, ElementsAre(1, -7, IsNan()));
 }
 
@@ -248,7 +244,7 @@ TEST(ActivationGradientTest, AgreesWithFiniteDifferencesAlongAnAxis) {
   const std::vector<double> upstream = {0.7, -0.3, 1.9, 0.2, -1.1, 0.4};
   for (const char* name : {"softmax", "log_softmax", "sparsemax", "glu"}) {
     for (const std::vector<double>& z : {row, wide_row}) {
-      const Activation activation = Make({name, {}});
+      const Activation activation = MakeActivation({name, {}});
       const size_t outputs = ApplyToRow(activation, z).size();
       const std::vector<double> diff_y(upstream.begin(),
                                        upstream.begin() + static_cast<ptrdiff_t>(outputs));
@@ -293,7 +289,7 @@ TEST(ActivationGradientTest, RunsAlongTheAxisThatIsNamed) {
   std::vector<float> z = {1, 2, 3, 4, 0, 0, 0, 0, 5, 6, 7, 8, 0, 0, 0, 0};
   std::vector<float> diff_y = {2, 4, 6, 8, 2, 2, 2, 2};
   std::vector<float> diff_z(16);
-  Make({"glu", {{"axis", 1.0}}})
+  MakeActivation({"glu", {{"axis", 1.0}}})
       .DifferentiateAlongAxis(AsTensor({2, 4, 2}, z), AsTensor({2, 2, 2}, diff_y),
                               AsTensor({2, 4, 2}, diff_z));
   EXPECT_THAT(diff_z, ElementsAre(1, 2, 3, 4, 0.5, 2, 4.5, 8, 1, 1, 1, 1, 2.5, 3, 3.5, 4));
@@ -302,7 +298,7 @@ TEST(ActivationGradientTest, RunsAlongTheAxisThatIsNamed) {
   std::vector<float> columns = {0, 5, 0, 5};
   std::vector<float> diff_columns = {4, 0, 0, 8};
   const TensorView in_place = AsTensor({2, 2}, diff_columns);
-  Make({"softmax", {{"axis", -2.0}}})
+  MakeActivation({"softmax", {{"axis", -2.0}}})
       .DifferentiateAlongAxis(AsTensor({2, 2}, columns), in_place, in_place);
   EXPECT_THAT(diff_columns, ElementsAre(1, -2, -1, 2));
 }
@@ -310,7 +306,7 @@ TEST(ActivationGradientTest, RunsAlongTheAxisThatIsNamed) {
 TEST(ActivationGradientTest, TakesAnEmptyTensorAlongItsAxis) {
   std::vector<float> nothing;
   const TensorView view = AsTensor({2, 0, 3}, nothing);
-  Make({"softmax", {}}).DifferentiateAlongAxis(view, view, view);
+  MakeActivation({"softmax", {}}).DifferentiateAlongAxis(view, view, view);
 }
 
 }  // namespace

@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/activations.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/layer/tensor_views.h"
 
 namespace tconv::server {
 namespace {
 
-using ::tconv::testing::IsOk;
 using ::tconv::testing::IsOkAndHolds;
 using ::tconv::testing::StatusIs;
 using ::testing::ElementsAre;
@@ -25,15 +25,9 @@ using Arguments = std::map<std::string, ArgumentValue>;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-Activation Make(const ObjectSpec& spec) {
-  StatusOr<Activation> activation = Activation::Make(spec);
-  EXPECT_THAT(activation, IsOk()) << spec.name;
-  return activation.value_or(Activation());
-}
-
 template <typename T>
 T Apply(const ObjectSpec& spec, T z) {
-  Make(spec).ApplyElementwise(std::span<T>(&z, 1));
+  MakeActivation(spec).ApplyElementwise(std::span<T>(&z, 1));
   return z;
 }
 
@@ -201,7 +195,7 @@ TEST(ActivationTest, PropagatesNaNEverywhere) {
     const ObjectSpec spec{name, name == "threshold"
                                     ? Arguments{{"threshold", 1.0}, {"default_value", 2.0}}
                                     : Arguments{}};
-    const Activation activation = Make(spec);
+    const Activation activation = MakeActivation(spec);
     if (activation.is_elementwise()) {
       EXPECT_TRUE(std::isnan(Apply(spec, static_cast<float>(kNaN)))) << name;
       EXPECT_TRUE(std::isnan(Apply(spec, kNaN))) << name;
@@ -215,7 +209,7 @@ TEST(ActivationTest, PropagatesNaNEverywhere) {
 }
 
 std::vector<double> ApplyToRow(const ObjectSpec& spec, std::vector<double> z) {
-  const Activation activation = Make(spec);
+  const Activation activation = MakeActivation(spec);
   const Shape shape = {std::ssize(z)};
   std::vector<double> y(static_cast<size_t>(activation.OutputShape(shape)->num_elements()));
   activation.ApplyAlongAxis(AsTensor(shape, z), AsTensor({std::ssize(y)}, y));
@@ -256,7 +250,7 @@ TEST(ActivationTest, RunsAlongTheAxisThatIsNamed) {
   // [2, 4, 2], halved to [2, 2, 2]; the gates are 0, whose sigmoid is 1/2.
   std::vector<float> z = {1, 2, 3, 4, 0, 0, 0, 0, 5, 6, 7, 8, 0, 0, 0, 0};
   std::vector<float> y(8);
-  const Activation glu = Make({"glu", {{"axis", 1.0}}});
+  const Activation glu = MakeActivation({"glu", {{"axis", 1.0}}});
   ASSERT_THAT(glu.OutputShape({2, 4, 2}), IsOkAndHolds(Shape({2, 2, 2})));
   glu.ApplyAlongAxis(AsTensor({2, 4, 2}, z), AsTensor({2, 2, 2}, y));
   EXPECT_THAT(y, ElementsAre(0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4));
@@ -264,21 +258,21 @@ TEST(ActivationTest, RunsAlongTheAxisThatIsNamed) {
   // In place, along the outermost axis.
   std::vector<float> columns = {0, 5, 0, 5};
   const TensorView view = AsTensor({2, 2}, columns);
-  Make({"softmax", {{"axis", -2.0}}}).ApplyAlongAxis(view, view);
+  MakeActivation({"softmax", {{"axis", -2.0}}}).ApplyAlongAxis(view, view);
   EXPECT_THAT(columns, ElementsAre(0.5, 0.5, 0.5, 0.5));
 }
 
 TEST(ActivationTest, TakesAnEmptyTensorAlongItsAxis) {
   std::vector<float> nothing;
   const TensorView view = AsTensor({2, 0, 3}, nothing);
-  Make({"softmax", {}}).ApplyAlongAxis(view, view);
-  EXPECT_THAT(Make({"softmax", {}}).OutputShape(view.shape), IsOkAndHolds(view.shape));
+  MakeActivation({"softmax", {}}).ApplyAlongAxis(view, view);
+  EXPECT_THAT(MakeActivation({"softmax", {}}).OutputShape(view.shape), IsOkAndHolds(view.shape));
 }
 
 TEST(ActivationTest, RefusesOutputsThatItsAxisDoesNotFit) {
-  EXPECT_THAT(Make({"glu", {}}).OutputShape({2, 3}),
+  EXPECT_THAT(MakeActivation({"glu", {}}).OutputShape({2, 3}),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("even extent to halve on axis 1")));
-  EXPECT_THAT(Make({"softmax", {{"axis", 3.0}}}).OutputShape({2, 3}),
+  EXPECT_THAT(MakeActivation({"softmax", {{"axis", 3.0}}}).OutputShape({2, 3}),
               StatusIs(StatusCode::kInvalidArgument,
                        "arguments.axis: expected an axis from -2 to 1, got 3"));
 }
@@ -302,7 +296,8 @@ TEST(ActivationTest, ResolvesAliasesAndLayersToFunctions) {
       {{"ReLU", {{"max_value", 6.0}}},
        {"relu", {{"max_value", 6.0}, {"negative_slope", 0.0}, {"threshold", 0.0}}}},
   };
-  for (const Case& c : kCases) EXPECT_EQ(Make(c.given).spec(), c.resolved) << c.given.name;
+  for (const Case& c : kCases)
+    EXPECT_EQ(MakeActivation(c.given).spec(), c.resolved) << c.given.name;
 }
 
 TEST(ActivationTest, TellsWhichFormKerasHasForIt) {
@@ -323,13 +318,13 @@ TEST(ActivationTest, TellsWhichFormKerasHasForIt) {
       {{"threshold", {{"threshold", 1.0}, {"default_value", 0.0}}}, false, nullptr},
   };
   for (const Case& c : kCases) {
-    const Activation activation = Make(c.given);
+    const Activation activation = MakeActivation(c.given);
     EXPECT_EQ(activation.HasDefaultArguments(), c.has_default_arguments) << c.given.name;
     const std::optional<ObjectSpec> layer = activation.AsKerasLayer();
     ASSERT_EQ(layer.has_value(), c.layer != nullptr) << c.given.name;
     if (!layer.has_value()) continue;
     EXPECT_EQ(layer->name, c.layer);
-    EXPECT_EQ(Make(*layer), activation);
+    EXPECT_EQ(MakeActivation(*layer), activation);
   }
 }
 
@@ -360,9 +355,9 @@ TEST(ActivationTest, RefusesWhatKerasRefuses) {
 }
 
 TEST(ActivationTest, ComparesByFunctionAndArguments) {
-  EXPECT_EQ(Make({"swish", {}}), Make({"silu", {}}));
-  EXPECT_EQ(Activation(), Make({"linear", {}}));
-  EXPECT_FALSE(Make({"elu", {}}) == Make({"elu", {{"alpha", 2.0}}}));
+  EXPECT_EQ(MakeActivation({"swish", {}}), MakeActivation({"silu", {}}));
+  EXPECT_EQ(Activation(), MakeActivation({"linear", {}}));
+  EXPECT_FALSE(MakeActivation({"elu", {}}) == MakeActivation({"elu", {{"alpha", 2.0}}}));
 }
 
 }  // namespace
