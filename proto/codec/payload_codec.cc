@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <optional>
+#include <map>
 #include <string>
 
 namespace tconv::codec {
@@ -35,9 +35,7 @@ void AppendVarint(uint64_t value, std::string& out) {
   out.push_back(static_cast<char>(value));
 }
 
-bool IsPayload(const FieldDescriptor& field) {
-  return field.type() == FieldDescriptor::TYPE_BYTES && !field.is_repeated();
-}
+bool IsPayload(const FieldDescriptor& field) { return field.type() == FieldDescriptor::TYPE_BYTES; }
 
 // Whether payloads can be below this field. Only messages of our own package
 // have them, and those do not contain themselves.
@@ -121,12 +119,15 @@ Encoding EncodeMessage(const Message& message, std::span<const PlacedPayload> pa
     const auto here = payloads.first(static_cast<size_t>(end - payloads.begin()));
     payloads = payloads.subspan(here.size());
 
-    AppendVarint(LengthDelimitedTag(number), encoding.text());
-    if (here.front().path.size() == depth + 1) {
-      AppendVarint(here.front().payload.size_bytes, encoding.text());
-      encoding.Append(here.front().payload);
+    const FieldDescriptor* field = type.FindFieldByNumber(number);
+    if (IsPayload(*field)) {
+      for (const PlacedPayload& entry : here) {
+        AppendVarint(LengthDelimitedTag(number), encoding.text());
+        AppendVarint(entry.payload.size_bytes, encoding.text());
+        encoding.Append(entry.payload);
+      }
     } else {
-      const FieldDescriptor* field = type.FindFieldByNumber(number);
+      AppendVarint(LengthDelimitedTag(number), encoding.text());
       Encoding inner = EncodeMessage(reflection.GetMessage(message, field), here, depth + 1);
       AppendVarint(inner.bytes(), encoding.text());
       encoding.Append(std::move(inner));
@@ -246,23 +247,35 @@ class PayloadParser {
               : nullptr;
       bool is_read = false;
       if (field != nullptr && IsPayload(*field)) {
-        is_read = NotePayload(tag, head);
+        is_read = NotePayload(*field, tag, head);
       } else if (field != nullptr && MayLeadToPayload(*field)) {
         is_read = SplitSubmessage(*field, tag, head);
       } else {
         is_read = KeepField(tag, head);
       }
-      if (!is_read || head.size() > kMaxHeadBytes) return false;
+      if (!is_read || !IsWithinLimit(head.size())) return false;
     }
     return true;
   }
 
+  // Whether that is why Split() has failed.
+  bool has_too_much() const { return has_too_much_; }
+
  private:
-  // The head keeps an empty field, so that its presence is known.
-  bool NotePayload(uint32_t tag, std::string& head) {
+  bool IsWithinLimit(size_t head_bytes) {
+    has_too_much_ |= head_bytes > kMaxHeadBytes;
+    return !has_too_much_;
+  }
+
+  // The head keeps an empty field, or entry of one, so that its presence is known.
+  bool NotePayload(const FieldDescriptor& field, uint32_t tag, std::string& head) {
     ReceivedPayloads::Extent extent{path_, 0, 0, 0};
-    extent.path.push_back(static_cast<int>(FieldNumberOf(tag)));
-    if (!ReadLength(in_, &extent.bytes)) return false;
+    extent.path.push_back(field.number());
+    if (field.is_repeated()) {
+      has_too_much_ |= ++entry_count_ > kMaxEntries;
+      extent.path.push_back(entries_[extent.path]++);
+    }
+    if (has_too_much_ || !ReadLength(in_, &extent.bytes)) return false;
     extent.slice = in_.slice();
     extent.offset = in_.offset();
     in_.Read(extent.bytes, nullptr);
@@ -316,7 +329,7 @@ class PayloadParser {
 
   bool KeepDelimited(std::string& head) {
     size_t bytes = 0;
-    if (!ReadLength(in_, &bytes) || bytes > kMaxHeadBytes) return false;
+    if (!ReadLength(in_, &bytes) || !IsWithinLimit(bytes)) return false;
     AppendVarint(bytes, head);
     return in_.Read(bytes, &head);
   }
@@ -334,14 +347,17 @@ class PayloadParser {
         --group_depth_;
         return FieldNumberOf(tag) == number;
       }
-      if (!KeepField(tag, head) || head.size() > kMaxHeadBytes) return false;
+      if (!KeepField(tag, head) || !IsWithinLimit(head.size())) return false;
     }
   }
 
   ReceivedPayloads& received_;
   SliceReader in_;
   std::vector<int> path_;
+  std::map<std::vector<int>, int> entries_;  // of repeated payloads, by path
+  int entry_count_ = 0;                      // of all of them
   int group_depth_ = 0;
+  bool has_too_much_ = false;
 };
 
 absl::StatusOr<grpc::ByteBuffer> Encode(const Message& message,
@@ -367,11 +383,17 @@ absl::StatusOr<ReceivedPayloads> ReceivedPayloads::Parse(grpc::ByteBuffer* buffe
   const bool is_dumped = buffer->Dump(&received.slices_).ok();
   buffer->Clear();
   std::string head;
-  if (is_dumped && bytes <= kMaxMessageBytes &&
-      PayloadParser(received).Split(*message->GetDescriptor(), head) &&
+  PayloadParser parser(received);
+  if (is_dumped && bytes <= kMaxMessageBytes && parser.Split(*message->GetDescriptor(), head) &&
       message->ParseFromString(head)) {
     received.copied_bytes_ = head.size();
     return received;
+  }
+  if (parser.has_too_much()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected an encoded ", message->GetTypeName(), " with at most ",
+                     kMaxHeadBytes, " bytes besides its payloads, of which lists have at most ",
+                     kMaxEntries, " entries, got more"));
   }
   return absl::InvalidArgumentError(absl::StrCat("expected an encoded ", message->GetTypeName(),
                                                  " with texts in UTF-8, got ", bytes,

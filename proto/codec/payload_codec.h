@@ -27,9 +27,12 @@ inline constexpr size_t kMaxMessageBytes = 0x7fffffff;
 // Most that a received message may have besides its payloads. It bounds the
 // memory that parsing takes: everything else grows with what was received.
 inline constexpr size_t kMaxHeadBytes = size_t{4} << 20;
+// Most entries that its repeated payloads may have, all together.
+inline constexpr int kMaxEntries = 256;
 
 // A payload field of a message: the field numbers that lead to it, from the
-// root. Every field on the way is singular. Does not own the numbers.
+// root, and of a repeated one which of its entries, from 0. Every message on the
+// way is in a singular field. Does not own the numbers.
 using FieldPath = std::span<const int>;
 
 // Elements to be sent, owned by `owner` and not changed while that lives.
@@ -45,9 +48,9 @@ struct PlacedPayload {
 };
 
 // The encoding of `message` with the payloads in their places, whatever its
-// fields hold there. The buffer shares the payloads instead of copying them, and
-// lets go of them when they are sent. Every submessage is one field with its
-// payload last.
+// fields hold there; entries of a repeated field come in the order of `payloads`.
+// The buffer shares the payloads instead of copying them, and lets go of them when
+// they are sent. Every submessage is one field with its payload last.
 // RESOURCE_EXHAUSTED: more than kMaxMessageBytes.
 absl::StatusOr<grpc::ByteBuffer> Encode(const google::protobuf::Message& message,
                                         std::initializer_list<PlacedPayload> payloads);
@@ -64,7 +67,8 @@ class ReceivedPayloads {
   // Parses the buffer, which is empty afterwards. `message` gets every field,
   // present payloads as empty ones. The verdict and the values are those of
   // protobuf's own parser, except that fields besides the payloads have at most
-  // kMaxHeadBytes. INVALID_ARGUMENT: the bytes are not such a message.
+  // kMaxHeadBytes, and repeated payloads at most kMaxEntries. INVALID_ARGUMENT: the
+  // bytes are not such a message, or have more.
   static absl::StatusOr<ReceivedPayloads> Parse(grpc::ByteBuffer* buffer,
                                                 google::protobuf::Message* message);
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <inference/grpc_inference_service.pb.h>
 #include <tconv/v1/transposed_conv.pb.h>
 
 #include <memory>
@@ -21,6 +22,8 @@ constexpr int kKernelData[] = {v1::SetWeightsRequest::kWeightsFieldNumber,
 constexpr int kBiasData[] = {v1::SetWeightsRequest::kWeightsFieldNumber,
                              v1::Weights::kBiasFieldNumber, v1::Tensor::kDataFieldNumber};
 constexpr int kChunkData[] = {v1::ForwardStreamRequest::kDataFieldNumber};
+constexpr int kRawInputs = inference::ModelInferRequest::kRawInputContentsFieldNumber;
+constexpr int kRawOutputs = inference::ModelInferResponse::kRawOutputContentsFieldNumber;
 
 std::string RandomBytes(size_t size) {
   std::string bytes(size, '\0');
@@ -159,6 +162,67 @@ TEST(PayloadCodecTest, OfSeveralOccurrencesTheLastCounts) {
   ASSERT_TRUE(payloads.ok());
   EXPECT_EQ(parsed.input().shape_size(), 1);
   EXPECT_EQ(Take(*payloads, kInputData), "second!");
+}
+
+TEST(PayloadCodecTest, TheEntriesOfARepeatedPayloadAreToldApart) {
+  inference::ModelInferRequest request;
+  request.set_model_name("up");
+  for (const char* entry : {"first", "", "the third"}) request.add_raw_input_contents(entry);
+  request.add_inputs()->mutable_contents()->add_bytes_contents("no payload");
+  const std::string bytes = request.SerializeAsString();
+  for (size_t slice_bytes = 1; slice_bytes <= bytes.size(); ++slice_bytes) {
+    grpc::ByteBuffer buffer = BufferOf(bytes, slice_bytes);
+    inference::ModelInferRequest parsed;
+    auto payloads = ReceivedPayloads::Parse(&buffer, &parsed);
+    ASSERT_TRUE(payloads.ok()) << slice_bytes;
+    ASSERT_EQ(parsed.raw_input_contents_size(), 3);
+    EXPECT_TRUE(parsed.raw_input_contents(0).empty());
+    EXPECT_EQ(parsed.inputs(0).contents().bytes_contents(0), "no payload");
+    for (const int entry : {2, 1, 0}) {
+      const int path[] = {kRawInputs, entry};
+      EXPECT_EQ(Take(*payloads, path), request.raw_input_contents(entry));
+    }
+    const int beyond[] = {kRawInputs, 3};
+    EXPECT_EQ(payloads->size_bytes(beyond), 0);
+  }
+}
+
+TEST(PayloadCodecTest, TheEntriesOfARepeatedPayloadAreSentInTheirOrder) {
+  constexpr int kFirst[] = {inference::ModelStreamInferResponse::kInferResponseFieldNumber,
+                            kRawOutputs, 0};
+  constexpr int kSecond[] = {inference::ModelStreamInferResponse::kInferResponseFieldNumber,
+                             kRawOutputs, 1};
+  inference::ModelStreamInferResponse response;
+  response.mutable_infer_response()->set_id("7");
+  // What the field holds is not sent.
+  response.mutable_infer_response()->add_raw_output_contents("?");
+  const auto buffer =
+      Encode(response, {{kFirst, PayloadOf(RandomBytes(300))}, {kSecond, PayloadOf("")}});
+  inference::ModelStreamInferResponse parsed;
+  ASSERT_TRUE(parsed.ParseFromString(Join(*buffer)));
+  EXPECT_EQ(parsed.infer_response().id(), "7");
+  ASSERT_EQ(parsed.infer_response().raw_output_contents_size(), 2);
+  EXPECT_EQ(parsed.infer_response().raw_output_contents(0), RandomBytes(300));
+  EXPECT_EQ(parsed.infer_response().raw_output_contents(1), "");
+}
+
+TEST(PayloadCodecTest, MoreThanAReaderWantsIsRefusedInSoManyWords) {
+  inference::ModelInferRequest many;
+  for (int i = 0; i <= kMaxEntries; ++i) many.add_raw_input_contents();
+  inference::ModelInferRequest large;
+  auto& values = *large.add_inputs()->mutable_contents()->mutable_fp32_contents();
+  values.Resize((4 << 20) / sizeof(float) + 1, 1);
+  for (const auto& request : {many, large}) {
+    grpc::ByteBuffer buffer = BufferOf(request.SerializeAsString(), 1 << 16);
+    inference::ModelInferRequest parsed;
+    const absl::Status status = ReceivedPayloads::Parse(&buffer, &parsed).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("4194304 bytes besides its payloads"));
+  }
+  many.mutable_raw_input_contents()->RemoveLast();
+  grpc::ByteBuffer buffer = BufferOf(many.SerializeAsString(), 1 << 16);
+  inference::ModelInferRequest parsed;
+  EXPECT_TRUE(ReceivedPayloads::Parse(&buffer, &parsed).ok());
 }
 
 TEST(PayloadCodecTest, WhatIsNoMessageIsAnInvalidArgument) {
