@@ -164,6 +164,7 @@ Status ComputeBatch(PlanCache& plans, BlockPool& memory,
     job.facts.strategy = plan == nullptr ? "" : plan->strategy->name();
     job.facts.batch_calls = static_cast<int64_t>(batch.size());
     job.facts.is_first_call = i == 0;
+    job.facts.images = first.problem.batch;
     ForwardResult result;
     result.output = Part(ConstTensorView(output.view), first.problem.dst_shape(), i, batch.size());
     result.owner = output.owner;

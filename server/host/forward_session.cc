@@ -51,7 +51,10 @@ ForwardSession::ForwardSession(const LayerConfig& config, std::shared_ptr<const 
       weights_(std::move(weights)),
       computation_(std::move(computation)),
       input_dtype_(dtype),
-      compute_losses_(compute_losses) {}
+      compute_losses_(compute_losses) {
+  facts_.weights_version = weights_->version;
+  facts_.images = problem().batch;
+}
 
 int64_t ForwardSession::InputBytesOf(const DeconvProblem& slab) const {
   return ConstTensorView{input_dtype_, slab.src_shape(), nullptr}.size_bytes();

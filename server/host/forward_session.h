@@ -46,6 +46,9 @@ class ForwardSession {
   ForwardSession(const LayerConfig& config, std::shared_ptr<const Weights> weights,
                  SlabComputation computation, DType dtype, bool compute_losses);
 
+  // Of whom facts() tell; before anything else.
+  void set_layer_id(int64_t id) { facts_.layer_id = id; }
+
   // The most memory that input and output take.
   int64_t buffer_bytes() const;
   int64_t input_bytes() const;  // of the whole stream
@@ -79,7 +82,7 @@ class ForwardSession {
   bool IsDone() const;
   // Empty unless asked for. REQUIRES: IsDone().
   const std::vector<Loss>& losses() const { return losses_; }
-  // REQUIRES: IsDone().
+  // REQUIRES: no slab is being computed.
   const ForwardFacts& facts() const { return facts_; }
 
  private:

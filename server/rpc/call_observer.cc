@@ -55,8 +55,8 @@ CallObserver::CallObserver(const Method& method, std::optional<TraceContext> tra
 void CallObserver::Finish(const Status& status) const {
   const std::chrono::nanoseconds time = Clock::now() - arrival_;
   method_.metrics->CountEnd(status.code(), time, request_bytes_, response_bytes_);
-  if (status.ok() && forward_.has_value()) {
-    method_.telemetry->metrics.CountForward(layer_, *forward_, times_);
+  if (forward_.has_value()) {
+    method_.telemetry->CountForward({layer_, status.ok(), *forward_, times_, time});
   }
   Log(status, time);
 }
@@ -80,7 +80,7 @@ void CallObserver::Log(const Status& status, std::chrono::nanoseconds time) cons
       {"copied_out", copied_out_},
   };
   if (!caller_.empty()) fields.push_back({"caller", caller_});
-  if (forward_.has_value()) {
+  if (status.ok() && forward_.has_value()) {
     fields.push_back({"strategy", forward_->strategy});
     fields.push_back({"batch_calls", forward_->batch_calls});
   }

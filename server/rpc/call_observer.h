@@ -41,7 +41,7 @@ class CallObserver {
     copied_in_ = in;
     copied_out_ = out;
   }
-  // Of a layer that exists.
+  // Of a call that computes a layer.
   void set_forward(const ForwardFacts& forward) { forward_ = forward; }
   CallTimes& times() { return times_; }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "server/telemetry/call_metrics.h"
+#include "server/telemetry/layer_statistics.h"
 #include "server/telemetry/metrics.h"
 
 namespace tconv::server {
@@ -39,7 +40,13 @@ struct CallTelemetry {
   CallTelemetry(Metrics& all, const CallTelemetryOptions& options)
       : metrics(all, static_cast<size_t>(options.max_layers)), reads(options.access_log_sample) {}
 
+  void CountForward(const EndedForward& call) {
+    if (call.is_answered) metrics.CountForward(call.layer, call.facts, call.times);
+    layers.Count(call);
+  }
+
   CallMetrics metrics;
+  LayerStatistics layers;
   LogSample reads;
 };
 

@@ -20,6 +20,9 @@ struct ForwardFacts {
   std::string_view strategy = {};  // lives as long as the server; empty: nothing to compute
   int64_t batch_calls = 1;         // that were computed together
   bool is_first_call = true;       // of its batch
+  int64_t layer_id = 0;            // 0: it was not found
+  int64_t weights_version = 0;     // 0: it has none
+  int64_t images = 0;              // that this call has computed
 };
 
 }  // namespace tconv::server
