@@ -68,6 +68,8 @@ struct ForwardJob {
   bool compute_losses;
   // UNAVAILABLE, worth another try, when the layer is served at an older version.
   int64_t min_version = 0;
+  // NOT_FOUND when the layer is served at another version.
+  std::optional<int64_t> exact_version = {};
   // Apart from the input. Absent: the host allocates the output.
   std::optional<OutputRoom> room = {};
 

@@ -127,6 +127,16 @@ class Layer {
     return std::exchange(trouble_, trouble).code() != trouble.code();
   }
 
+  // Whether this server was told to keep no weights of it in memory.
+  bool is_unloaded() const {
+    MutexLock lock(state_mutex_);
+    return is_unloaded_;
+  }
+  void set_unloaded(bool is_unloaded) {
+    MutexLock lock(state_mutex_);
+    is_unloaded_ = is_unloaded;
+  }
+
   // It is no longer in the store.
   void MarkDeleted() {
     MutexLock lock(state_mutex_);
@@ -151,6 +161,7 @@ class Layer {
   LayerSnapshot newest_ TCONV_GUARDED_BY(state_mutex_);
   std::shared_ptr<const LayerSettings> settings_ TCONV_GUARDED_BY(state_mutex_);
   Status trouble_ TCONV_GUARDED_BY(state_mutex_);
+  bool is_unloaded_ TCONV_GUARDED_BY(state_mutex_) = false;
   bool is_deleted_ TCONV_GUARDED_BY(state_mutex_) = false;
 };
 

@@ -16,6 +16,12 @@ Status Replaced(const std::string& name) {
                    "layer \"{}\" has been deleted and created anew meanwhile, try again", name);
 }
 
+Status LayerIsUnloaded(const std::string& name) {
+  return MakeError(StatusCode::kUnavailable,
+                   "layer \"{}\" has been unloaded from this server: RepositoryModelLoad loads it",
+                   name);
+}
+
 }  // namespace
 
 Status LayerIsNotBuilt(const std::string& name) {
@@ -93,14 +99,16 @@ StatusOr<std::shared_ptr<const Weights>> LayerCatalog::WeightsOf(Layer& layer) {
   while (true) {
     const LayerSnapshot snapshot = layer.snapshot();
     if (!snapshot.is_built()) return LayerIsNotBuilt(layer.name());
-    auto weights = loaded_.GetOrBuild(layer.id(), [&] { return Load(layer); });
+    if (layer.is_unloaded()) return LayerIsUnloaded(layer.name());
+    auto weights = loaded_.GetOrBuild(layer.id(), [&] { return Read(layer); });
+    EraseUnlessKept(layer);
     // It may have been read for others, before the snapshot was published.
     const bool is_older = weights.ok() && (*weights)->version < snapshot.weights_version;
     if (!is_older) return weights;
   }
 }
 
-StatusOr<LayerCatalog::Loaded::Built> LayerCatalog::Load(Layer& layer) {
+StatusOr<LayerCatalog::Loaded::Built> LayerCatalog::Read(Layer& layer) {
   auto weights = ReadNewest(layer);
   if (weights.status().code() == StatusCode::kNotFound) Forget(layer.key());
   // What passes by itself is no trouble of the layer.
@@ -150,6 +158,7 @@ LayerCatalog::Loaded::Built LayerCatalog::Built(std::shared_ptr<const Weights> w
 
 Status LayerCatalog::LayerStatus(const std::string& name) const {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
+  if (layer->is_unloaded()) return LayerIsUnloaded(name);
   return layer->newest().is_built() ? layer->trouble() : LayerIsNotBuilt(name);
 }
 
@@ -259,6 +268,23 @@ Status LayerCatalog::Delete(const std::string& name) {
   return deleted;
 }
 
+// ---- Loading.
+
+Status LayerCatalog::Unload(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, Find(name));
+  layer->set_unloaded(true);
+  loaded_.Erase(layer->id());
+  health_.Notify();
+  return OkStatus();
+}
+
+Status LayerCatalog::Load(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, Find(name));
+  layer->set_unloaded(false);
+  health_.Notify();
+  return FindServed(name).status();
+}
+
 // ---- Following.
 
 Status LayerCatalog::CatchUp() { return follower_ == nullptr ? OkStatus() : follower_->CatchUp(); }
@@ -333,7 +359,11 @@ Status LayerCatalog::Prepare(const Layer& layer, const std::shared_ptr<const Wei
 void LayerCatalog::Serve(Layer& layer, const std::shared_ptr<const Weights>& weights) {
   loaded_.Put(layer.id(), Built(weights));
   Publish(layer, SnapshotOf(*weights));
-  if (layer.is_deleted()) loaded_.Erase(layer.id());
+  EraseUnlessKept(layer);
+}
+
+void LayerCatalog::EraseUnlessKept(const Layer& layer) {
+  if (layer.is_deleted() || layer.is_unloaded()) loaded_.Erase(layer.id());
 }
 
 void LayerCatalog::Publish(Layer& layer, LayerSnapshot state) {

@@ -124,6 +124,12 @@ class LayerCatalog final : public HealthSource {
       TCONV_REQUIRES(layer.change_mutex());
   Status Delete(const std::string& name);
 
+  // Keeps no weights of the layer in memory from now on: whoever needs them is told UNAVAILABLE
+  // until Load(). Nobody else hears of it; changes of the layer go on in the store.
+  Status Unload(const std::string& name);
+  // Serves it again, with its weights in memory when this returns. Errors of FindServed().
+  Status Load(const std::string& name);
+
   // Submits `call` to `queue` once the layer serves `version`, or drops it; as
   // VersionWaiters. Does not wait: a layer that is not known here is looked for on a
   // thread of the queue.
@@ -155,7 +161,7 @@ class LayerCatalog final : public HealthSource {
   Status CheckReachable() const;
 
   StatusOr<std::shared_ptr<const Weights>> WeightsOf(Layer& layer);
-  StatusOr<Loaded::Built> Load(Layer& layer);
+  StatusOr<Loaded::Built> Read(Layer& layer);
   StatusOr<std::shared_ptr<const Weights>> ReadNewest(const Layer& layer);
   static Loaded::Built Built(std::shared_ptr<const Weights> weights);
 
@@ -176,6 +182,8 @@ class LayerCatalog final : public HealthSource {
   // Compiles plans for weights that are to replace those in use.
   Status Prepare(const Layer& layer, const std::shared_ptr<const Weights>& weights);
   void Serve(Layer& layer, const std::shared_ptr<const Weights>& weights);
+  // To be called after weights were put into memory: it may be that they are not to be there.
+  void EraseUnlessKept(const Layer& layer);
   void Publish(Layer& layer, LayerSnapshot state);
   void NoteTrouble(Layer& layer, const Status& trouble);
   // The store has no such layer any more.

@@ -253,7 +253,12 @@ void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
 StatusOr<ReadyForward> LayerHost::Prepare(const Layer& layer,
                                           const std::shared_ptr<const Weights>& weights,
                                           ForwardJob& job) {
+  job.facts.layer_id = layer.id();
+  job.facts.weights_version = weights->version;
   if (weights->version < job.min_version) return VersionNotServed(layer, job.min_version);
+  if (job.exact_version.has_value()) {
+    TCONV_RETURN_IF_ERROR(CheckServedVersion(job.layer, weights->version, *job.exact_version));
+  }
   const auto begin = std::chrono::steady_clock::now();
   ReadyForward ready;
   ready.job = &job;
@@ -306,6 +311,7 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
       SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes,
                       quota_.PlanShareOf(forward.layer)),
       forward.dtype, forward.compute_losses);
+  session->set_layer_id(layer->id());
   if (session->buffer_bytes() > limits_.max_stream_bytes) {
     return MakeError(StatusCode::kResourceExhausted,
                      "the parts in which {} is computed take {} bytes, the server allows a stream "
@@ -385,6 +391,19 @@ std::unique_ptr<LayerTraining> LayerHost::MakeTraining(BackwardPlanCache& backwa
   return std::make_unique<LayerTraining>(
       LayerTraining::Parts{*catalog_, quota_, {plans_, backward_plans, pool, *memory_}},
       limits_.max_output_bytes);
+}
+
+StatusOr<ModelInfo> LayerHost::DescribeModel(const std::string& name) {
+  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
+  return ModelOf(*layer, catalog_->LayerStatus(name));
+}
+
+std::vector<ModelInfo> LayerHost::ListModels(const LayerRegistry::NamePredicate& includes) const {
+  std::vector<ModelInfo> models;
+  for (const auto& layer : catalog_->After("", static_cast<size_t>(catalog_->size()), includes)) {
+    models.push_back(ModelOf(*layer, catalog_->LayerStatus(layer->name())));
+  }
+  return models;
 }
 
 Status LayerHost::Delete(const std::string& name) { return catalog_->Delete(name); }

@@ -25,6 +25,7 @@
 #include "server/host/layer_quota.h"
 #include "server/host/layer_registry.h"
 #include "server/host/layer_training.h"
+#include "server/host/model_info.h"
 #include "server/host/queued_call.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
@@ -152,6 +153,15 @@ class LayerHost {
   LayerPage List(const std::string& after, size_t limit,
                  const LayerRegistry::NamePredicate& includes) const;
   Status Delete(const std::string& name);
+
+  // A layer as the inference protocol sees it; NOT_FOUND, and DATA_LOSS for a damaged one.
+  StatusOr<ModelInfo> DescribeModel(const std::string& name);
+  // All whose names satisfy `includes`, in their order, without the damaged ones.
+  std::vector<ModelInfo> ListModels(const LayerRegistry::NamePredicate& includes) const;
+  // As those of LayerCatalog.
+  Status LoadModel(const std::string& name) { return catalog_->Load(name); }
+  Status UnloadModel(const std::string& name) { return catalog_->Unload(name); }
+
   // As it is now, without plans.
   LayerInfo Describe(const Layer& layer) const;
   HostFacts facts() const;

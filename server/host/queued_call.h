@@ -9,6 +9,11 @@
 
 namespace tconv::server {
 
+// What a call ends with that finds no memory.
+inline Status OutOfMemory() {
+  return Status(StatusCode::kResourceExhausted, "not enough memory for this call");
+}
+
 // A call that wants to run. It belongs to whoever submits it. The queue does not
 // touch it after Run() or Drop() began. What the other methods answer does not
 // change while the call waits; they are asked under the queue's mutex and must
