@@ -75,12 +75,18 @@ StatusOr<ReceivedTensor> ReceivedTensor::Make(const v1::Tensor& tensor, codec::F
   if (tensor.has_region()) return InvalidField("region", "expected the elements in `data`");
   std::vector<int> data_path(path.begin(), path.end());
   data_path.push_back(v1::Tensor::kDataFieldNumber);
-  const auto size_bytes = static_cast<int64_t>(payloads.size_bytes(data_path));
+  return Make(std::move(type), data_path, "data", payloads);
+}
+
+StatusOr<ReceivedTensor> ReceivedTensor::Make(TensorType type, codec::FieldPath path,
+                                              std::string_view field,
+                                              codec::ReceivedPayloads& payloads) {
+  const auto size_bytes = static_cast<int64_t>(payloads.size_bytes(path));
   if (size_bytes != type.size_bytes()) {
-    return InvalidField("data", "expected {} bytes for {} {}, got {}", type.size_bytes(),
+    return InvalidField(field, "expected {} bytes for {} {}, got {}", type.size_bytes(),
                         NameOf(type.dtype), ToString(type.shape), size_bytes);
   }
-  return ReceivedTensor(std::move(type), std::move(data_path), payloads);
+  return ReceivedTensor(std::move(type), {path.begin(), path.end()}, payloads);
 }
 
 StatusOr<ReceivedWeights> ReceivedWeights::Make(const v1::Weights& weights, codec::FieldPath path,

@@ -6,6 +6,7 @@
 #include <tconv/v1/tensor.pb.h>
 
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "proto/codec/payload_codec.h"
@@ -44,6 +45,9 @@ class ReceivedTensor final : public TensorSource {
   // `data`; about `region` when the elements are elsewhere.
   static StatusOr<ReceivedTensor> Make(const v1::Tensor& tensor, codec::FieldPath path,
                                        codec::ReceivedPayloads& payloads);
+  // The payload at `path`, which errors call `field`.
+  static StatusOr<ReceivedTensor> Make(TensorType type, codec::FieldPath path,
+                                       std::string_view field, codec::ReceivedPayloads& payloads);
 
   DType dtype() const override { return type_.dtype; }
   const Shape& shape() const override { return type_.shape; }
