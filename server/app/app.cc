@@ -123,6 +123,8 @@ void App::MakeServices(const ServerOptions& options) {
       std::make_unique<TrainingServiceImpl>(*host_, *training_, context, generic_methods_);
   admin_ = std::make_unique<AdminServiceImpl>(context, generic_methods_);
   health_ = std::make_unique<ServerHealth>(host_->health(), access_);
+  inference_service_ =
+      std::make_unique<InferenceServiceImpl>(*host_, *health_, context, generic_methods_);
   AddFacts({*host_, *plans_, *backward_plans_, *pool_, *memory_, *reads_, *work_}, options,
            metrics_);
 }
@@ -134,9 +136,10 @@ Status App::Listen(const ServerOptions& options) {
   }
   TCONV_ASSIGN_OR_RETURN(
       server_,
-      GrpcServer::Start(options.grpc, {.services = {service_.get(), training_service_.get(),
-                                                    admin_.get(), health_->service()},
-                                       .generic = &generic_methods_}));
+      GrpcServer::Start(options.grpc,
+                        {.services = {service_.get(), training_service_.get(), admin_.get(),
+                                      inference_service_.get(), health_->service()},
+                         .generic = &generic_methods_}));
   if (!options.probe_addresses.empty()) {
     TCONV_ASSIGN_OR_RETURN(probe_server_,
                            GrpcServer::Start(ProbeOptions(options.probe_addresses),

@@ -26,6 +26,7 @@
 #include "server/rpc/door.h"
 #include "server/rpc/generic_methods.h"
 #include "server/rpc/grpc_server.h"
+#include "server/rpc/inference_service.h"
 #include "server/rpc/segment_server.h"
 #include "server/rpc/server_health.h"
 #include "server/rpc/training_service.h"
@@ -103,6 +104,7 @@ class App {
   std::unique_ptr<AdminServiceImpl> admin_;
   std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
   std::unique_ptr<ServerHealth> health_;
+  std::unique_ptr<InferenceServiceImpl> inference_service_;
   std::unique_ptr<GrpcServer> probe_server_;  // null: no probes
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;  // null: nobody can ask

@@ -72,12 +72,12 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
 
   // The first turn waits for the version.
   void Submit() override {
-    if (session_ != nullptr) return StreamCall::Submit();
+    if (session_ != nullptr) return WorkingStreamCall::Submit();
     host_.SubmitWithVersion(start_.name(), start_.min_version(), *this, queue());
   }
 
   void Abandon() override {
-    if (!host_.AbandonWaiter(*this)) StreamCall::Abandon();
+    if (!host_.AbandonWaiter(*this)) WorkingStreamCall::Abandon();
   }
 
   // Moves what was received to where it is computed. False when there is no place
@@ -106,6 +106,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
         Enlarge((*session)->buffer_bytes() + static_cast<int64_t>(kMostDataBytes)));
     MutexLock lock(mutex_);
     session_ = *std::move(session);
+    observer().set_forward(session_->facts());
     incoming_.emplace(session_->input_bytes());
     return OkStatus();
   }

@@ -1,5 +1,6 @@
 #include "server/rpc/server_health.h"
 
+#include <inference/grpc_inference_service.grpc.pb.h>
 #include <tconv/v1/transposed_conv.grpc.pb.h>
 
 #include <string_view>
@@ -35,7 +36,8 @@ ServerHealth::ServerHealth(HealthSource& host, const AccessControl& access)
 ServerHealth::~ServerHealth() { host_.SetHealthListener(nullptr); }
 
 std::optional<bool> ServerHealth::IsServing(const std::string& service) const {
-  if (service.empty() || service == v1::TransposedConvService::service_full_name()) {
+  if (service.empty() || service == v1::TransposedConvService::service_full_name() ||
+      service == inference::GRPCInferenceService::service_full_name()) {
     return takes_calls_.load();
   }
   if (service == "tconv.live") return true;

@@ -14,6 +14,7 @@ namespace tconv::server {
 // The services that health knows:
 //   ""                               takes calls (readiness)
 //   "tconv.v1.TransposedConvService" the same
+//   "inference.GRPCInferenceService" the same
 //   "tconv.live"                     the process works, also while it drains
 //   "tconv.store"                    the store can be asked
 //   "tconv.layer/NAME"               the layer is served as it is in the store; only
@@ -33,6 +34,7 @@ class ServerHealth {
   // Those without the layers, whose names are not for everybody.
   grpc::Service* probe_service() { return &probe_service_; }
 
+  bool takes_calls() const { return takes_calls_; }
   // From now on the server does not take calls.
   void StopServing();
   // Ends the calls of those who watch.

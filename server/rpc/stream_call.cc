@@ -24,24 +24,9 @@ void StreamCall::Admit() {
   Listen();
 }
 
-Status StreamCall::UseLayer(std::string_view name) {
-  flow_ = name;
-  observer_.set_layer(flow_);
-  return caller_.CheckLayer(flow_);
-}
+StatusOr<Stay> StreamCall::EnterHouse(int64_t bytes) { return door_.Enter(queue_, caller_, bytes); }
 
-Status StreamCall::Enter(int64_t bytes) {
-  TCONV_ASSIGN_OR_RETURN(Stay stay, door_.Enter(queue_, caller_, bytes));
-  stay_.emplace(std::move(stay));
-  return OkStatus();
-}
-
-Status StreamCall::Enlarge(int64_t more_bytes) { return stay_->Enlarge(more_bytes); }
-
-void StreamCall::LeaveHouse() {
-  door_.arrivals().Forget(*this);
-  stay_.reset();
-}
+void StreamCall::LeaveHouse() { door_.arrivals().Forget(*this); }
 
 void StreamCall::BeginReceiving() {
   is_receiving_ = true;
@@ -64,7 +49,7 @@ void StreamCall::EndSending() {
 }
 
 void StreamCall::AwaitCaller() {
-  if (is_receiving_ || is_sending_) return door_.arrivals().Await(*this);
+  if (OwesMessage() || is_sending_) return door_.arrivals().Await(*this);
   door_.arrivals().Settle(*this);
 }
 
@@ -78,29 +63,6 @@ void StreamCall::EndAsOverdue() {
   if (is_sending_) context_.TryCancel();
 }
 
-void StreamCall::AskForTurn() { wants_turn_ = !has_turn_; }
-
-void StreamCall::Run(std::span<QueuedCall* const>) {
-  const auto begin = CallObserver::Clock::now();
-  observer_.times().queue += begin - turn_wanted_;
-  Status status;
-  try {
-    status = Work();
-  } catch (const std::bad_alloc&) {
-    status = Status(StatusCode::kResourceExhausted, "not enough memory for this call");
-  }
-  observer_.times().compute += CallObserver::Clock::now() - begin;
-  React(this, &StreamCall::AfterTurn, status);
-}
-
-void StreamCall::Drop(const Status& why) { React(this, &StreamCall::AfterTurn, why); }
-
-void StreamCall::AfterTurn(Status status) {
-  has_turn_ = false;
-  if (!status.ok()) End(status);
-  if (!has_ended()) Proceed();
-}
-
 void StreamCall::Cancel() { React(this, &StreamCall::EndAsCancelled); }
 
 void StreamCall::EndAsCancelled() {
@@ -111,16 +73,13 @@ void StreamCall::EndAsCancelled() {
 
 void StreamCall::End(const Status& status) {
   if (!end_.has_value()) end_ = status;
+  is_to_abandon_ = true;
 }
 
 StreamCall::Next StreamCall::WhatIsNext() {
-  if (!has_ended() && std::exchange(wants_turn_, false)) {
-    has_turn_ = true;
-    turn_wanted_ = CallObserver::Clock::now();
-    return Next::kSubmit;
-  }
+  if (!has_ended() && BeginWork()) return Next::kSubmit;
   if (!has_ended() || is_finished_) return Next::kNothing;
-  if (has_turn_) return Next::kGiveUpTurn;
+  if (IsWorking()) return std::exchange(is_to_abandon_, false) ? Next::kAbandon : Next::kNothing;
   is_finished_ = true;
   observer_.set_request_bytes(bytes_in_);
   observer_.set_response_bytes(bytes_out_);
@@ -136,11 +95,65 @@ void StreamCall::Do(Next next) {
       return;
     case Next::kSubmit:
       return Submit();
-    case Next::kGiveUpTurn:
+    case Next::kAbandon:
       return Abandon();
     case Next::kFinish:
       return FinishCall(finish_);
   }
+}
+
+// ---- Streams that work in turns.
+
+Status WorkingStreamCall::UseLayer(std::string_view name) {
+  flow_ = name;
+  observer().set_layer(flow_);
+  return caller().CheckLayer(flow_);
+}
+
+Status WorkingStreamCall::Enter(int64_t bytes) {
+  TCONV_ASSIGN_OR_RETURN(Stay stay, EnterHouse(bytes));
+  stay_.emplace(std::move(stay));
+  return OkStatus();
+}
+
+Status WorkingStreamCall::Enlarge(int64_t more_bytes) { return stay_->Enlarge(more_bytes); }
+
+void WorkingStreamCall::LeaveHouse() {
+  StreamCall::LeaveHouse();
+  stay_.reset();
+}
+
+void WorkingStreamCall::AskForTurn() { wants_turn_ = !has_turn_; }
+
+bool WorkingStreamCall::BeginWork() {
+  if (!std::exchange(wants_turn_, false)) return false;
+  has_turn_ = true;
+  turn_wanted_ = CallObserver::Clock::now();
+  return true;
+}
+
+void WorkingStreamCall::Run(std::span<QueuedCall* const>) {
+  const auto begin = CallObserver::Clock::now();
+  Status status;
+  try {
+    status = Work();
+  } catch (const std::bad_alloc&) {
+    status = OutOfMemory();
+  }
+  React(this, &WorkingStreamCall::AfterTurn, status,
+        CallTimes{.queue = begin - turn_wanted_, .compute = CallObserver::Clock::now() - begin});
+}
+
+void WorkingStreamCall::Drop(const Status& why) {
+  React(this, &WorkingStreamCall::AfterTurn, why, CallTimes());
+}
+
+void WorkingStreamCall::AfterTurn(Status status, CallTimes times) {
+  has_turn_ = false;
+  observer().times().queue += times.queue;
+  observer().times().compute += times.compute;
+  if (!status.ok()) End(status);
+  if (!has_ended()) Proceed();
 }
 
 }  // namespace tconv::server

@@ -75,10 +75,6 @@ class UnaryCall : public grpc::ServerGenericBidiReactor, public QueuedCall, Awai
   codec::ReceivedPayloads& payloads() { return payloads_; }
   CallObserver& observer() { return observer_; }
   AdmissionQueue& queue() { return queue_; }
-  // What a call ends with that finds no memory.
-  static Status OutOfMemory() {
-    return Status(StatusCode::kResourceExhausted, "not enough memory for this call");
-  }
 
   void NoteTurn() { observer_.times().queue = CallObserver::Clock::now() - submitted_; }
 
@@ -140,9 +136,11 @@ class HandlerCall : public UnaryCall {
   const Request& request() const { return request_; }
 
   Status Accept() override {
-    // Without a name there is no layer yet; Create finds one.
+    // Without a name there is no layer yet, as for Create, or the call is about all of them.
     if constexpr (requires { request_.name(); }) {
       if (!request_.name().empty()) return UseLayer(request_.name());
+    } else if constexpr (requires { request_.model_name(); }) {
+      if (!request_.model_name().empty()) return UseLayer(request_.model_name());
     }
     return OkStatus();
   }
