@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/store/chain_row.h"
 #include "server/store/store_errors.h"
 #include "server/wire/layer_codec.h"
 #include "server/wire/optimizer_codec.h"
@@ -21,12 +22,10 @@ LayerRow RowOf(const LayerRecord& record) {
 }
 
 Digest DigestOf(const LayerRow& row) {
-  return DigestBuilder()
-      .Add(row.name)
-      .Add(row.config)
-      .Add(row.in_channels)
-      .Add(row.weights_version)
-      .Finish();
+  DigestBuilder digest;
+  digest.Add(row.name).Add(row.config).Add(row.in_channels).Add(row.weights_version);
+  if (row.kind != EntryKind::kLayer) digest.Add(static_cast<int64_t>(row.kind));
+  return digest.Finish();
 }
 
 Digest DigestOfSettings(const LayerRow& row) {
@@ -70,12 +69,23 @@ StatusOr<LayerRecord> RecordOf(const LayerRow& row) {
   return record;
 }
 
+Status NameIsTaken(const LayerRow& row) {
+  return row.kind == EntryKind::kChain ? ChainExists(row.name) : LayerExists(row.name);
+}
+
 void AddTo(LayerIndex& index, const LayerRow& row) {
-  StatusOr<LayerRecord> record = RecordOf(row);
-  if (record.ok()) {
-    index.layers.push_back(*std::move(record));
+  const auto add = [&](auto& intact, auto record) {
+    if (record.ok()) {
+      intact.push_back(*std::move(record));
+    } else {
+      index.damaged.push_back(
+          {.name = row.name, .id = row.id, .error = record.status(), .kind = row.kind});
+    }
+  };
+  if (row.kind == EntryKind::kChain) {
+    add(index.chains, ChainOf(row));
   } else {
-    index.damaged.push_back({.name = row.name, .id = row.id, .error = record.status()});
+    add(index.layers, RecordOf(row));
   }
 }
 

@@ -15,18 +15,19 @@ namespace tconv::server {
 struct LayerRow {
   int64_t id = 0;
   std::string name;
-  std::string config;  // serialized tconv.v1.LayerConfig
+  std::string config;  // serialized tconv.v1.LayerConfig; of a chain tconv.store.StoredChain
   int64_t in_channels = 0;
   int64_t weights_version = 0;
   int64_t settings_version = 0;
   std::string optimizer = {};  // serialized tconv.v1.KerasObject; empty: none
-  bool is_intact = true;       // the digest is the one that was written
+  EntryKind kind = EntryKind::kLayer;
+  bool is_intact = true;  // the digest is the one that was written
 };
 
 LayerRow RowOf(const LayerRecord& record);
 
 // Of name, config, in_channels and weights_version: servers of the first release compare
-// it, too, and go on serving what others train.
+// it, too, and go on serving what others train. Of a chain's kind, too.
 Digest DigestOf(const LayerRow& row);
 // Of settings_version and optimizer.
 Digest DigestOfSettings(const LayerRow& row);
@@ -35,10 +36,13 @@ Digest DigestOfSettings(const LayerRow& row);
 // empty where they are as created by a release that knew of none.
 LayerRow Verified(LayerRow row, ByteSpan digest, ByteSpan settings_digest);
 
-// DATA_LOSS when the row is not intact or means nothing.
+// DATA_LOSS when the row is not intact or means nothing. REQUIRES: it is a layer's.
 StatusOr<LayerRecord> RecordOf(const LayerRow& row);
 
-// Adds the row to the layers, or to the damaged ones.
+// What is told whoever wants to create something under the name that `row` has.
+Status NameIsTaken(const LayerRow& row);
+
+// Adds the row to the layers or chains, or to what is damaged.
 void AddTo(LayerIndex& index, const LayerRow& row);
 
 }  // namespace tconv::server

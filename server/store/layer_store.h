@@ -12,18 +12,11 @@
 #include "server/layer/layer_config.h"
 #include "server/layer/optimizer.h"
 #include "server/layer/weights.h"
+#include "server/store/chain_record.h"
+#include "server/store/layer_key.h"
 #include "server/store/training_state.h"
 
 namespace tconv::server {
-
-// One layer of the store, told from every other that ever has its name: ids grow
-// from layer to layer and are never used again.
-struct LayerKey {
-  std::string name;
-  int64_t id = 0;
-
-  friend bool operator==(const LayerKey&, const LayerKey&) = default;
-};
 
 // What a step of training is based on.
 struct StepBase {
@@ -46,15 +39,20 @@ struct LayerRecord {
   StepBase base() const { return {weights_version, settings_version}; }
 };
 
-// A layer whose stored description is unreadable.
+// What a name of the store stands for.
+enum class EntryKind : uint8_t { kLayer, kChain };
+
+// A layer, or a chain, whose stored description is unreadable.
 struct DamagedLayer {
   std::string name;
   int64_t id = 0;
   Status error;  // DATA_LOSS, names the layer
+  EntryKind kind = EntryKind::kLayer;
 };
 
 struct LayerIndex {
   std::vector<LayerRecord> layers;    // in the order of the names
+  std::vector<ChainRecord> chains;    // likewise
   std::vector<DamagedLayer> damaged;  // likewise
   // The state of a shared store that this is; every change makes a greater one.
   // 0 for a store that cannot be followed.
@@ -64,9 +62,9 @@ struct LayerIndex {
 // What became of a shared store since an earlier revision.
 struct StoreChanges {
   int64_t revision = 0;  // the state that these lead to
-  // Layers that were created or changed, as they are at that revision.
+  // Layers and chains that were created or changed, as they are at that revision.
   LayerIndex changed;
-  // Present when layers may have been deleted: the ids of all layers at that
+  // Present when some may have been deleted: the ids of all layers and chains at that
   // revision, ascending. An id up to `revision` that is not among them is gone
   // for good.
   std::optional<std::vector<int64_t>> living;
@@ -114,12 +112,13 @@ struct StoredTraining {
   TrainingState state;
 };
 
-// Layers by name. Every change is one transaction, durable when the call
-// returns; a crash leaves either all or nothing of it. Thread-safe.
+// Layers, and chains of them, by name: a name is that of one or the other. Every
+// change is one transaction, durable when the call returns; a crash leaves either
+// all or nothing of it. Thread-safe.
 //
-// Damage stays with the layer it hit: the others are served. A damaged layer
-// keeps its name until Delete() removes it; PutWeights() heals one that lost
-// nothing but weights.
+// Damage stays with the layer or chain it hit: the others are served. What is damaged
+// keeps its name until it is deleted; PutWeights() heals a layer that lost nothing but
+// weights. A damaged chain keeps no layer from being deleted.
 //
 // UNAVAILABLE: the store cannot be read or written now (disk full, I/O error,
 // no connection); nothing has changed, unless the message says that the outcome
@@ -129,7 +128,7 @@ class LayerStore {
  public:
   virtual ~LayerStore() = default;
 
-  // Every layer, without its weights.
+  // Every layer, without its weights, and every chain.
   virtual StatusOr<LayerIndex> ReadIndex() = 0;
 
   // The id of the new layer; the one of `record` is ignored. `weights` is null
@@ -163,8 +162,15 @@ class LayerStore {
   // digest differs.
   virtual StatusOr<Weights> ReadWeights(const LayerKey& layer) = 0;
 
-  // Deletes whichever layer has the name. NOT_FOUND.
+  // Deletes whichever layer has the name. NOT_FOUND. FAILED_PRECONDITION while a chain
+  // has the layer, with the name of the chain.
   virtual Status Delete(const std::string& name) = 0;
+
+  // The id of the new chain; the one of `record` is ignored. ALREADY_EXISTS. NOT_FOUND
+  // when a layer of it is not there, even if another one has its name by now.
+  virtual StatusOr<int64_t> CreateChain(const ChainRecord& record) = 0;
+  // Deletes whichever chain has the name; its layers stay. NOT_FOUND.
+  virtual Status DeleteChain(const std::string& name) = 0;
 
   // Tells what changes after `revision`, which ReadIndex() returned. Null for a
   // store that this process owns alone: nobody else changes it.

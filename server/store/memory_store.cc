@@ -30,6 +30,15 @@ StatusOr<std::shared_ptr<const T>> SharedCopyOf(const T* value) {
   return std::make_shared<const T>(std::move(copy));
 }
 
+int64_t SizeOf(const ChainRecord& chain) {
+  int64_t bytes = static_cast<int64_t>(sizeof(ChainRecord) + 2 * chain.name.size());
+  for (const ChainStep& step : chain.steps) {
+    const auto* const layer = std::get_if<LayerKey>(&step);
+    bytes += static_cast<int64_t>(sizeof(ChainStep) + (layer == nullptr ? 0 : layer->name.size()));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 int64_t MemoryStore::Entry::size_bytes() const {
@@ -64,14 +73,20 @@ StatusOr<LayerIndex> MemoryStore::ReadIndex() {
   LayerIndex index;
   index.revision = revision_;
   for (const auto& [name, entry] : layers_) index.layers.push_back(entry.record);
+  for (const auto& [name, chain] : chains_) index.chains.push_back(chain);
   return index;
+}
+
+Status MemoryStore::CheckNameIsFree(const std::string& name) const {
+  if (layers_.contains(name)) return LayerExists(name);
+  return chains_.contains(name) ? ChainExists(name) : OkStatus();
 }
 
 StatusOr<int64_t> MemoryStore::Create(const LayerRecord& record, const Weights* weights) {
   Entry entry{.record = record, .weights = nullptr, .training = nullptr};
   TCONV_ASSIGN_OR_RETURN(entry.weights, SharedCopyOf(weights));
   const MutexLock lock(mutex_);
-  if (layers_.contains(record.name)) return LayerExists(record.name);
+  TCONV_RETURN_IF_ERROR(CheckNameIsFree(record.name));
   TCONV_RETURN_IF_ERROR(Charge(entry.size_bytes(), 0));
   entry.revision = NextRevision();
   entry.record.id = entry.revision;
@@ -128,8 +143,33 @@ Status MemoryStore::Delete(const std::string& name) {
   const MutexLock lock(mutex_);
   const auto it = layers_.find(name);
   if (it == layers_.end()) return LayerNotFound(name);
+  for (const auto& [chain_name, chain] : chains_) {
+    if (HasLayer(chain, it->second.record.id)) return ChainHasLayer(chain_name, name);
+  }
   held_bytes_ -= it->second.size_bytes();
   layers_.erase(it);
+  removal_revision_ = NextRevision();
+  return OkStatus();
+}
+
+StatusOr<int64_t> MemoryStore::CreateChain(const ChainRecord& record) {
+  const MutexLock lock(mutex_);
+  TCONV_RETURN_IF_ERROR(CheckNameIsFree(record.name));
+  for (const LayerKey& layer : LayersOf(record)) {
+    if (Find(layer) == nullptr) return LayerNotFound(layer.name);
+  }
+  TCONV_RETURN_IF_ERROR(Charge(SizeOf(record), 0));
+  ChainRecord& chain = chains_.emplace(record.name, record).first->second;
+  chain.id = NextRevision();
+  return chain.id;
+}
+
+Status MemoryStore::DeleteChain(const std::string& name) {
+  const MutexLock lock(mutex_);
+  const auto it = chains_.find(name);
+  if (it == chains_.end()) return ChainNotFound(name);
+  held_bytes_ -= SizeOf(it->second);
+  chains_.erase(it);
   removal_revision_ = NextRevision();
   return OkStatus();
 }
@@ -140,9 +180,13 @@ StoreChanges MemoryStore::ChangesSince(int64_t revision) const {
   for (const auto& [name, entry] : layers_) {
     if (entry.revision > revision) changes.changed.layers.push_back(entry.record);
   }
+  for (const auto& [name, chain] : chains_) {
+    if (chain.id > revision) changes.changed.chains.push_back(chain);
+  }
   if (removal_revision_ > revision) {
     std::vector<int64_t>& living = changes.living.emplace();
     for (const auto& [name, entry] : layers_) living.push_back(entry.record.id);
+    for (const auto& [name, chain] : chains_) living.push_back(chain.id);
     std::ranges::sort(living);
   }
   return changes;

@@ -12,8 +12,8 @@
 namespace tconv::server {
 
 // Several servers of one process may share it. Holds its own copy of the tensors.
-// What would take more than `max_bytes`, of tensors and a little for each layer,
-// is refused with RESOURCE_EXHAUSTED.
+// What would take more than `max_bytes`, of tensors and a little for each layer and
+// chain, is refused with RESOURCE_EXHAUSTED.
 class MemoryStore final : public LayerStore {
  public:
   explicit MemoryStore(int64_t max_bytes) : max_bytes_(max_bytes) {}
@@ -24,6 +24,8 @@ class MemoryStore final : public LayerStore {
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
+  StatusOr<int64_t> CreateChain(const ChainRecord& record) override;
+  Status DeleteChain(const std::string& name) override;
   std::unique_ptr<ChangeFeed> Follow(int64_t revision) override;
 
  private:
@@ -38,6 +40,8 @@ class MemoryStore final : public LayerStore {
     int64_t size_bytes() const;
   };
 
+  // The error of creating what has a name that is taken.
+  Status CheckNameIsFree(const std::string& name) const TCONV_REQUIRES(mutex_);
   // Null: no layer has this id.
   Entry* Find(const LayerKey& layer) TCONV_REQUIRES(mutex_);
   // The revision of a change that has just been made; whoever follows is told.
@@ -49,10 +53,11 @@ class MemoryStore final : public LayerStore {
   const int64_t max_bytes_;
   Mutex mutex_;
   std::map<std::string, Entry> layers_ TCONV_GUARDED_BY(mutex_);
+  std::map<std::string, ChainRecord> chains_ TCONV_GUARDED_BY(mutex_);
   int64_t held_bytes_ TCONV_GUARDED_BY(mutex_) = 0;
-  // Layers have the revision that created them for an id.
+  // Layers and chains have the revision that created them for an id.
   int64_t revision_ TCONV_GUARDED_BY(mutex_) = 0;
-  int64_t removal_revision_ TCONV_GUARDED_BY(mutex_) = 0;  // of the last Delete()
+  int64_t removal_revision_ TCONV_GUARDED_BY(mutex_) = 0;  // of the last deletion
   CondVar changed_;
 };
 

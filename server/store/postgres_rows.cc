@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "server/store/chain_row.h"
 #include "server/store/postgres_schema.h"
 #include "server/store/store_errors.h"
 #include "server/store/tensor_row.h"
@@ -16,8 +17,8 @@ namespace {
 using Transaction = pqxx::transaction_base;
 
 constexpr char kSelectLayer[] =
-    "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest,"
-    " settings_digest, weights_id, slots_id FROM tconv.layer ";
+    "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, kind,"
+    " digest, settings_digest, weights_id, slots_id FROM tconv.layer ";
 
 // A bytea as PostgreSQL writes it in text: \x, then two digits for a byte.
 std::string ReadBytes(const pqxx::field& field) {
@@ -34,23 +35,19 @@ std::string ReadBytes(const pqxx::field& field) {
 }
 
 PostgresLayer ReadLayer(const pqxx::row& row) {
-  const std::string digest = ReadBytes(row[7]);
-  const std::string settings_digest = ReadBytes(row[8]);
+  const std::string digest = ReadBytes(row[8]);
+  const std::string settings_digest = ReadBytes(row[9]);
   return {.row = Verified({.id = row[0].as<int64_t>(),
                            .name = ReadBytes(row[1]),
                            .config = ReadBytes(row[2]),
                            .in_channels = row[3].as<int64_t>(),
                            .weights_version = row[4].as<int64_t>(),
                            .settings_version = row[5].as<int64_t>(),
-                           .optimizer = ReadBytes(row[6])},
+                           .optimizer = ReadBytes(row[6]),
+                           .kind = static_cast<EntryKind>(row[7].as<int64_t>())},
                           BytesOf(digest), BytesOf(settings_digest)),
-          .weights_id = row[9].as<int64_t>(),
-          .slots_id = row[10].as<int64_t>()};
-}
-
-StatusOr<PostgresLayer> OnlyLayerOf(const pqxx::result& result, const std::string& name) {
-  if (result.empty()) return LayerNotFound(name);
-  return ReadLayer(result[0]);
+          .weights_id = row[10].as<int64_t>(),
+          .slots_id = row[11].as<int64_t>()};
 }
 
 std::string Locking(Lock lock) { return lock == Lock::kForChange ? " FOR UPDATE" : ""; }
@@ -164,17 +161,51 @@ LayerIndex ReadLayersSince(Transaction& transaction, int64_t revision) {
   return index;
 }
 
-StatusOr<PostgresLayer> FindLayer(Transaction& transaction, const std::string& name, Lock lock) {
-  return OnlyLayerOf(Exec(transaction, kSelectLayer + ("WHERE name = $1" + Locking(lock)),
-                          BytesParam(BytesOf(std::string_view(name)))),
-                     name);
+Status CheckNameIsFree(Transaction& transaction, const std::string& name) {
+  const pqxx::result found = Exec(transaction, std::string(kSelectLayer) + "WHERE name = $1",
+                                  BytesParam(BytesOf(std::string_view(name))));
+  return found.empty() ? OkStatus() : NameIsTaken(ReadLayer(found[0]).row);
+}
+
+StatusOr<PostgresLayer> FindEntry(Transaction& transaction, const std::string& name, EntryKind kind,
+                                  Lock lock) {
+  const pqxx::result found =
+      Exec(transaction, kSelectLayer + ("WHERE name = $1 AND kind = $2" + Locking(lock)),
+           BytesParam(BytesOf(std::string_view(name))), static_cast<int64_t>(kind));
+  if (!found.empty()) return ReadLayer(found[0]);
+  return kind == EntryKind::kChain ? ChainNotFound(name) : LayerNotFound(name);
+}
+
+Status CheckIsInNoChain(Transaction& transaction, const LayerRow& layer) {
+  for (const pqxx::row& row :
+       transaction.exec(std::string(kSelectLayer) + "WHERE kind = 1 ORDER BY name")) {
+    TCONV_RETURN_IF_ERROR(CheckIsWithout(ReadLayer(row).row, layer));
+  }
+  return OkStatus();
+}
+
+void InsertEntry(Transaction& transaction, const LayerRow& row, int64_t weights_id,
+                 int64_t revision) {
+  Exec(transaction,
+       "INSERT INTO tconv.layer (id, name, config, in_channels, weights_version,"
+       " settings_version, optimizer, kind, digest, settings_digest, weights_id, revision)"
+       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $1)",
+       revision, BytesParam(BytesOf(std::string_view(row.name))),
+       BytesParam(BytesOf(std::string_view(row.config))), row.in_channels, row.weights_version,
+       row.settings_version, BytesParam(BytesOf(std::string_view(row.optimizer))),
+       static_cast<int64_t>(row.kind), BytesParam(DigestOf(row)), BytesParam(DigestOfSettings(row)),
+       weights_id);
+}
+
+void DeleteEntry(Transaction& transaction, int64_t id) {
+  Exec(transaction, "DELETE FROM tconv.layer WHERE id = $1", id);
 }
 
 StatusOr<IntactLayer> FindIntactLayer(Transaction& transaction, const LayerKey& layer, Lock lock) {
-  TCONV_ASSIGN_OR_RETURN(
-      const PostgresLayer found,
-      OnlyLayerOf(Exec(transaction, kSelectLayer + ("WHERE id = $1" + Locking(lock)), layer.id),
-                  layer.name));
+  const pqxx::result rows =
+      Exec(transaction, kSelectLayer + ("WHERE id = $1" + Locking(lock)), layer.id);
+  if (rows.empty()) return LayerNotFound(layer.name);
+  const PostgresLayer found = ReadLayer(rows[0]);
   TCONV_ASSIGN_OR_RETURN(LayerRecord record, RecordOf(found.row));
   return IntactLayer{std::move(record), found.weights_id, found.slots_id};
 }

@@ -20,7 +20,7 @@ struct PostgresCatalog {
   int64_t removal_revision = 0;
 };
 
-// A layer, intact or not, and where its tensors are.
+// A layer or a chain, intact or not, and where its tensors are.
 struct PostgresLayer {
   LayerRow row;
   int64_t weights_id = 0;  // 0: not built
@@ -39,14 +39,24 @@ PostgresCatalog ReadCatalog(pqxx::transaction_base& transaction);
 // newer version of this program has changed the schema.
 StatusOr<int64_t> NextRevision(pqxx::transaction_base& transaction, Change change);
 
-// Layers that were changed after `revision`, in the order of their names.
+// What was changed after `revision`, in the order of the names.
 LayerIndex ReadLayersSince(pqxx::transaction_base& transaction, int64_t revision);
+
+// Final once the transaction has its revision; before that it saves work. ALREADY_EXISTS.
+Status CheckNameIsFree(pqxx::transaction_base& transaction, const std::string& name);
+// Likewise. FAILED_PRECONDITION: a chain has the layer.
+Status CheckIsInNoChain(pqxx::transaction_base& transaction, const LayerRow& layer);
 
 // Waits, with kForChange, for changes of the layer that are under way and keeps
 // others from starting. NOT_FOUND.
 enum class Lock { kNone, kForChange };
-StatusOr<PostgresLayer> FindLayer(pqxx::transaction_base& transaction, const std::string& name,
-                                  Lock lock);
+StatusOr<PostgresLayer> FindEntry(pqxx::transaction_base& transaction, const std::string& name,
+                                  EntryKind kind, Lock lock);
+
+// Its id is its revision. REQUIRES: the name is free.
+void InsertEntry(pqxx::transaction_base& transaction, const LayerRow& row, int64_t weights_id,
+                 int64_t revision);
+void DeleteEntry(pqxx::transaction_base& transaction, int64_t id);
 
 // An intact layer. A new digest would declare damage of its description valid.
 struct IntactLayer {

@@ -61,6 +61,12 @@ constexpr const char* kMigrations[] = {
       ADD COLUMN training bytea NOT NULL DEFAULT '',  -- serialized tconv.store.TrainingRecord
       ADD COLUMN training_digest bytea NOT NULL DEFAULT '',   -- of this one
       ADD COLUMN slots_id bigint NOT NULL DEFAULT 0;          -- 0: none
+    )",
+    // The row of a chain has `config` for its steps, as a serialized
+    // tconv.store.StoredChain, and nothing else.
+    R"(
+    ALTER TABLE tconv.layer ADD COLUMN kind bigint NOT NULL DEFAULT 0;  -- 1: a chain
+    CREATE INDEX chain ON tconv.layer (name) WHERE kind = 1;
     )"};
 constexpr int64_t kNewestVersion = std::size(kMigrations);
 

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <utility>
 
+#include "server/store/chain_row.h"
 #include "server/store/layer_row.h"
 #include "server/store/postgres_feed.h"
 #include "server/store/postgres_pool.h"
@@ -38,6 +39,8 @@ class PostgresStore final : public LayerStore {
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
+  StatusOr<int64_t> CreateChain(const ChainRecord& record) override;
+  Status DeleteChain(const std::string& name) override;
   std::unique_ptr<ChangeFeed> Follow(int64_t revision) override;
 
  private:
@@ -58,19 +61,11 @@ StatusOr<int64_t> PostgresStore::Create(const LayerRecord& record, const Weights
   assert(record.weights_version == (weights == nullptr ? 0 : weights->version));
   const LayerRow row = RowOf(record);
   return pool_.Write([&](Transaction& transaction) -> StatusOr<int64_t> {
-    if (FindLayer(transaction, row.name, Lock::kNone).ok()) return LayerExists(row.name);
+    TCONV_RETURN_IF_ERROR(CheckNameIsFree(transaction, row.name));
     const int64_t weights_id = InsertTensors(transaction, weights, chunk_bytes_);
     TCONV_ASSIGN_OR_RETURN(const int64_t revision, NextRevision(transaction, Change::kWrite));
-    const pqxx::result inserted = Exec(
-        transaction,
-        "INSERT INTO tconv.layer (id, name, config, in_channels, weights_version,"
-        " settings_version, optimizer, digest, settings_digest, weights_id, revision)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $1) ON CONFLICT (name) DO NOTHING",
-        revision, BytesParam(BytesOf(std::string_view(row.name))),
-        BytesParam(BytesOf(std::string_view(row.config))), row.in_channels, row.weights_version,
-        row.settings_version, BytesParam(BytesOf(std::string_view(row.optimizer))),
-        BytesParam(DigestOf(row)), BytesParam(DigestOfSettings(row)), weights_id);
-    if (inserted.affected_rows() == 0) return LayerExists(row.name);
+    TCONV_RETURN_IF_ERROR(CheckNameIsFree(transaction, row.name));
+    InsertEntry(transaction, row, weights_id, revision);
     return revision;
   });
 }
@@ -114,11 +109,36 @@ StatusOr<StoredTraining> PostgresStore::ReadTraining(const LayerKey& key) {
 Status PostgresStore::Delete(const std::string& name) {
   return pool_.Write([&](Transaction& transaction) -> Status {
     TCONV_ASSIGN_OR_RETURN(const PostgresLayer layer,
-                           FindLayer(transaction, name, Lock::kForChange));
+                           FindEntry(transaction, name, EntryKind::kLayer, Lock::kForChange));
+    TCONV_RETURN_IF_ERROR(CheckIsInNoChain(transaction, layer.row));
     DeleteTensors(transaction, layer.weights_id);
     DeleteTensors(transaction, layer.slots_id);
     TCONV_RETURN_IF_ERROR(NextRevision(transaction, Change::kRemoval).status());
-    Exec(transaction, "DELETE FROM tconv.layer WHERE id = $1", layer.row.id);
+    TCONV_RETURN_IF_ERROR(CheckIsInNoChain(transaction, layer.row));
+    DeleteEntry(transaction, layer.row.id);
+    return OkStatus();
+  });
+}
+
+StatusOr<int64_t> PostgresStore::CreateChain(const ChainRecord& record) {
+  return pool_.Write([&](Transaction& transaction) -> StatusOr<int64_t> {
+    // From here on nothing is deleted.
+    TCONV_ASSIGN_OR_RETURN(const int64_t revision, NextRevision(transaction, Change::kWrite));
+    TCONV_RETURN_IF_ERROR(CheckNameIsFree(transaction, record.name));
+    for (const LayerKey& layer : LayersOf(record)) {
+      TCONV_RETURN_IF_ERROR(FindIntactLayer(transaction, layer, Lock::kNone).status());
+    }
+    InsertEntry(transaction, RowOf(record), /*weights_id=*/0, revision);
+    return revision;
+  });
+}
+
+Status PostgresStore::DeleteChain(const std::string& name) {
+  return pool_.Write([&](Transaction& transaction) -> Status {
+    TCONV_RETURN_IF_ERROR(NextRevision(transaction, Change::kRemoval).status());
+    TCONV_ASSIGN_OR_RETURN(const PostgresLayer chain,
+                           FindEntry(transaction, name, EntryKind::kChain, Lock::kNone));
+    DeleteEntry(transaction, chain.row.id);
     return OkStatus();
   });
 }

@@ -86,10 +86,18 @@ Status KeepTraining(SqliteDb& db) {
   return OkStatus();
 }
 
+// The row of a chain has `config` for its steps, as a serialized tconv.store.StoredChain,
+// and nothing else.
+Status KeepChains(SqliteDb& db) {
+  TCONV_RETURN_IF_ERROR(
+      db.Execute("ALTER TABLE layer ADD COLUMN kind INTEGER NOT NULL DEFAULT 0"));  // 1: a chain
+  return db.Execute("CREATE INDEX chain ON layer (name) WHERE kind = 1");
+}
+
 // kMigrations[v] leads from schema version v to v + 1, inside a transaction. A
 // released one is never changed.
 using Migration = Status (*)(SqliteDb& db);
-constexpr Migration kMigrations[] = {CreateTables, NeverUseAnIdAgain, KeepTraining};
+constexpr Migration kMigrations[] = {CreateTables, NeverUseAnIdAgain, KeepTraining, KeepChains};
 constexpr int64_t kNewestVersion = std::size(kMigrations);
 
 Status Refused(const std::string& path, const std::string& reason) {

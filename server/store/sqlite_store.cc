@@ -1,11 +1,13 @@
 #include "server/store/sqlite_store.h"
 
 #include <cassert>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "server/base/mutex.h"
+#include "server/store/chain_row.h"
 #include "server/store/layer_row.h"
 #include "server/store/sqlite_db.h"
 #include "server/store/sqlite_file.h"
@@ -21,8 +23,8 @@ using Kind = SqliteTransaction::Kind;
 
 std::string SelectLayers(std::string_view which) {
   return fmt::format(
-      "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, digest,"
-      " settings_digest FROM layer {}",
+      "SELECT id, name, config, in_channels, weights_version, settings_version, optimizer, kind,"
+      " digest, settings_digest FROM layer {}",
       which);
 }
 
@@ -38,25 +40,56 @@ LayerRow ReadRow(SqliteStatement& select) {
                    .in_channels = select.Int(3),
                    .weights_version = select.Int(4),
                    .settings_version = select.Int(5),
-                   .optimizer = BytesIn(select, 6)},
-                  select.Blob(7), select.Blob(8));
+                   .optimizer = BytesIn(select, 6),
+                   .kind = static_cast<EntryKind>(select.Int(7))},
+                  select.Blob(8), select.Blob(9));
 }
 
-StatusOr<LayerRow> OnlyRowOf(SqliteStatement& select, const std::string& name) {
+// Nothing: there is no row.
+StatusOr<std::optional<LayerRow>> OnlyRowOf(SqliteStatement& select) {
   TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
-  if (!found) return LayerNotFound(name);
-  return ReadRow(select);
+  return found ? std::optional(ReadRow(select)) : std::nullopt;
 }
 
-StatusOr<LayerRow> FindRow(SqliteDb& db, const std::string& name) {
+StatusOr<std::optional<LayerRow>> FindRow(SqliteDb& db, const std::string& name) {
   SqliteStatement select(db, SelectLayers("WHERE name = ?").c_str(), name);
-  return OnlyRowOf(select, name);
+  return OnlyRowOf(select);
+}
+
+StatusOr<LayerRow> FindRow(SqliteDb& db, const std::string& name, EntryKind kind) {
+  TCONV_ASSIGN_OR_RETURN(std::optional<LayerRow> row, FindRow(db, name));
+  if (row.has_value() && row->kind == kind) return *std::move(row);
+  return kind == EntryKind::kChain ? ChainNotFound(name) : LayerNotFound(name);
 }
 
 StatusOr<LayerRecord> FindLayer(SqliteDb& db, const LayerKey& layer) {
   SqliteStatement select(db, SelectLayers("WHERE id = ?").c_str(), layer.id);
-  TCONV_ASSIGN_OR_RETURN(const LayerRow row, OnlyRowOf(select, layer.name));
-  return RecordOf(row);
+  TCONV_ASSIGN_OR_RETURN(const std::optional<LayerRow> row, OnlyRowOf(select));
+  if (!row.has_value()) return LayerNotFound(layer.name);
+  return RecordOf(*row);
+}
+
+// The id of the new row. ALREADY_EXISTS.
+StatusOr<int64_t> InsertRow(SqliteDb& db, const LayerRow& row) {
+  TCONV_ASSIGN_OR_RETURN(const std::optional<LayerRow> other, FindRow(db, row.name));
+  if (other.has_value()) return NameIsTaken(*other);
+  TCONV_RETURN_IF_ERROR(
+      db.Execute("INSERT INTO layer (name, config, in_channels, weights_version, settings_version,"
+                 " optimizer, kind, digest, settings_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 row.name, BytesOf(row.config), row.in_channels, row.weights_version,
+                 row.settings_version, BytesOf(row.optimizer), static_cast<int64_t>(row.kind),
+                 DigestOf(row), DigestOfSettings(row)));
+  return db.QueryInt("SELECT last_insert_rowid()");
+}
+
+// FAILED_PRECONDITION: a chain has the layer.
+Status CheckIsInNoChain(SqliteDb& db, const LayerRow& layer) {
+  SqliteStatement select(db, SelectLayers("WHERE kind = 1 ORDER BY name").c_str());
+  while (true) {
+    TCONV_ASSIGN_OR_RETURN(const bool found, select.Step());
+    if (!found) return OkStatus();
+    TCONV_RETURN_IF_ERROR(CheckIsWithout(ReadRow(select), layer));
+  }
 }
 
 // REQUIRES: `record` was intact. A new digest would declare damage valid.
@@ -89,6 +122,8 @@ class SqliteStore final : public LayerStore {
   StatusOr<StoredTraining> ReadTraining(const LayerKey& layer) override;
   StatusOr<Weights> ReadWeights(const LayerKey& layer) override;
   Status Delete(const std::string& name) override;
+  StatusOr<int64_t> CreateChain(const ChainRecord& record) override;
+  Status DeleteChain(const std::string& name) override;
   std::unique_ptr<ChangeFeed> Follow(int64_t) override { return nullptr; }
 
  private:
@@ -116,15 +151,7 @@ StatusOr<int64_t> SqliteStore::Create(const LayerRecord& record, const Weights* 
   SqliteDb& db = file_.db;
   TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
                          SqliteTransaction::Begin(db, Kind::kImmediate));
-  const Status found = FindRow(db, record.name).status();
-  if (found.ok()) return LayerExists(record.name);
-  if (found.code() != StatusCode::kNotFound) return found;
-  TCONV_RETURN_IF_ERROR(db.Execute(
-      "INSERT INTO layer (name, config, in_channels, weights_version, settings_version,"
-      " optimizer, digest, settings_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      row.name, BytesOf(row.config), row.in_channels, row.weights_version, row.settings_version,
-      BytesOf(row.optimizer), DigestOf(row), DigestOfSettings(row)));
-  TCONV_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("SELECT last_insert_rowid()"));
+  TCONV_ASSIGN_OR_RETURN(const int64_t id, InsertRow(db, row));
   if (weights != nullptr) {
     TCONV_RETURN_IF_ERROR(ReplaceWeights(db, id, *weights, chunk_bytes_));
   }
@@ -180,7 +207,8 @@ Status SqliteStore::Delete(const std::string& name) {
   {
     TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
                            SqliteTransaction::Begin(db, Kind::kImmediate));
-    TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindRow(db, name));
+    TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindRow(db, name, EntryKind::kLayer));
+    TCONV_RETURN_IF_ERROR(CheckIsInNoChain(db, row));
     TCONV_RETURN_IF_ERROR(DeleteTensors(db, row.id));
     TCONV_RETURN_IF_ERROR(db.Execute("DELETE FROM layer WHERE id = ?", row.id));
     TCONV_RETURN_IF_ERROR(transaction.Commit());
@@ -189,6 +217,29 @@ Status SqliteStore::Delete(const std::string& name) {
   // stays is taken by the next weights or given back by the next deletion.
   db.Execute("PRAGMA incremental_vacuum").IgnoreError();
   return OkStatus();
+}
+
+StatusOr<int64_t> SqliteStore::CreateChain(const ChainRecord& record) {
+  const MutexLock lock(mutex_);
+  SqliteDb& db = file_.db;
+  TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
+                         SqliteTransaction::Begin(db, Kind::kImmediate));
+  for (const LayerKey& layer : LayersOf(record)) {
+    TCONV_RETURN_IF_ERROR(FindLayer(db, layer).status());
+  }
+  TCONV_ASSIGN_OR_RETURN(const int64_t id, InsertRow(db, RowOf(record)));
+  TCONV_RETURN_IF_ERROR(transaction.Commit());
+  return id;
+}
+
+Status SqliteStore::DeleteChain(const std::string& name) {
+  const MutexLock lock(mutex_);
+  SqliteDb& db = file_.db;
+  TCONV_ASSIGN_OR_RETURN(SqliteTransaction transaction,
+                         SqliteTransaction::Begin(db, Kind::kImmediate));
+  TCONV_ASSIGN_OR_RETURN(const LayerRow row, FindRow(db, name, EntryKind::kChain));
+  TCONV_RETURN_IF_ERROR(db.Execute("DELETE FROM layer WHERE id = ?", row.id));
+  return transaction.Commit();
 }
 
 }  // namespace

@@ -14,8 +14,21 @@ inline Status LayerExists(const std::string& name) {
   return MakeError(StatusCode::kAlreadyExists, "name: layer \"{}\" exists already", name);
 }
 
+inline Status ChainExists(const std::string& name) {
+  return MakeError(StatusCode::kAlreadyExists, "name: chain \"{}\" exists already", name);
+}
+
 inline Status LayerNotFound(const std::string& name) {
   return MakeError(StatusCode::kNotFound, "name: no layer \"{}\"", name);
+}
+
+inline Status ChainNotFound(const std::string& name) {
+  return MakeError(StatusCode::kNotFound, "name: no chain \"{}\"", name);
+}
+
+inline Status ChainHasLayer(const std::string& chain, const std::string& layer) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "name: layer \"{}\" is a step of chain \"{}\", delete that first", layer, chain);
 }
 
 inline Status LayerNotBuilt(const std::string& name) {
@@ -36,6 +49,10 @@ inline Status SettingsMoved(const std::string& name, int64_t expected, int64_t s
 
 inline Status LayerDamaged(const std::string& name, const std::string& how) {
   return MakeError(StatusCode::kDataLoss, "layer \"{}\": {}", name, how);
+}
+
+inline Status ChainDamaged(const std::string& name, const std::string& how) {
+  return MakeError(StatusCode::kDataLoss, "chain \"{}\": {}", name, how);
 }
 
 // What the operating system said when it was to `verb` the file at `path`:

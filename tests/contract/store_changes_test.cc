@@ -224,5 +224,33 @@ TEST_P(StoreChangesTest, OfManyWritersAtOnceNoChangeIsMissed) {
   EXPECT_EQ(expected.size(), 3u);
 }
 
+TEST_P(StoreChangesTest, ChainsThatComeAndGoAreTold) {
+  ASSERT_THAT(CreateBuilt(*store_, "up", config_), IsOk());
+  const auto feed = Follow();
+  const StatusOr<int64_t> id =
+      store_->CreateChain(testing::ChainOf("decoder", {KeyOf(*store_, "up")}));
+  ASSERT_THAT(id, IsOk());
+  StatusOr<StoreChanges> changes = feed->Next(kForEver);
+  ASSERT_THAT(changes, IsOk());
+  EXPECT_THAT(NamesOf(changes->changed), IsEmpty());
+  ASSERT_EQ(changes->changed.chains.size(), 1u);
+  EXPECT_EQ(changes->changed.chains[0].id, *id);
+  EXPECT_FALSE(changes->living.has_value());
+
+  ASSERT_THAT(CreateBuilt(*store_, "new", config_), IsOk());
+  changes = feed->Next(kForEver);
+  ASSERT_THAT(changes, IsOk());
+  EXPECT_TRUE(changes->changed.chains.empty());
+
+  ASSERT_THAT(store_->Delete("new"), IsOk());
+  changes = feed->Next(kForEver);
+  ASSERT_THAT(changes, IsOk());
+  EXPECT_THAT(changes->living, Optional(ElementsAre(KeyOf(*store_, "up").id, *id)));
+  ASSERT_THAT(store_->DeleteChain("decoder"), IsOk());
+  changes = feed->Next(kForEver);
+  ASSERT_THAT(changes, IsOk());
+  EXPECT_THAT(changes->living, Optional(ElementsAre(KeyOf(*store_, "up").id)));
+}
+
 }  // namespace
 }  // namespace tconv::server

@@ -82,6 +82,14 @@ class StoreLink final : public server::LayerStore {
     TCONV_RETURN_IF_ERROR(Check());
     return store_.Delete(name);
   }
+  server::StatusOr<int64_t> CreateChain(const server::ChainRecord& record) override {
+    TCONV_RETURN_IF_ERROR(Check());
+    return store_.CreateChain(record);
+  }
+  server::Status DeleteChain(const std::string& name) override {
+    TCONV_RETURN_IF_ERROR(Check());
+    return store_.DeleteChain(name);
+  }
   std::unique_ptr<server::ChangeFeed> Follow(int64_t revision) override {
     auto feed = std::make_unique<Feed>(*this, store_.Follow(revision));
     feed_ = feed.get();

@@ -57,6 +57,12 @@ class FakeStore : public LayerStore {
     if (!damaged.empty() && damaged[0].name == name) return OkStatus();
     return failure.ok() ? layers_.Delete(name) : failure;
   }
+  StatusOr<int64_t> CreateChain(const ChainRecord& record) override {
+    return failure.ok() ? layers_.CreateChain(record) : failure;
+  }
+  Status DeleteChain(const std::string& name) override {
+    return failure.ok() ? layers_.DeleteChain(name) : failure;
+  }
   std::unique_ptr<ChangeFeed> Follow(int64_t revision) override { return layers_.Follow(revision); }
 
   Status failure;

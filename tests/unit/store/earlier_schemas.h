@@ -28,13 +28,36 @@ inline Contents ContentsOfEarlierSchema() {
           {"not built", ""}};
 }
 
+// The same, and a layer that was trained, of a schema that knows of training.
+inline Contents ContentsOfTrainedSchema() {
+  const server::LayerConfig halves =
+      LayerConfigBuilder().DType("float16").Filters(3).KernelSize({4}).UseBias(false).Build();
+  server::LayerRecord trained =
+      WithSettings(Record("trained", halves), false, MakeOptimizer({"Adam", {}}));
+  Contents contents = ContentsOfEarlierSchema();
+  contents["trained"] =
+      fmt::format("{} {} {}", Describe(RandomWeights(halves, 5, 2)), DescribeSettings(trained),
+                  Describe(RandomTraining(halves, 5, 1)));
+  return contents;
+}
+
+// A layer of the store stays as long as a chain has it.
+inline void ExpectChainsWork(server::LayerStore& store, const server::LayerKey& layer) {
+  ASSERT_THAT(store.CreateChain(ChainOf("chain", {layer})), IsOk());
+  EXPECT_EQ(store.ReadIndex()->chains.size(), 1u);
+  EXPECT_THAT(store.Delete(layer.name), StatusIs(server::StatusCode::kFailedPrecondition));
+  ASSERT_THAT(store.DeleteChain("chain"), IsOk());
+}
+
 // A store that was upgraded has all that it had, and works.
-inline void ExpectUpgraded(server::LayerStore& store) {
-  EXPECT_EQ(ContentsOf(store), ContentsOfEarlierSchema());
+inline void ExpectUpgraded(server::LayerStore& store, const Contents& contents) {
+  EXPECT_EQ(ContentsOf(store), contents);
   const auto index = store.ReadIndex();
   ASSERT_TRUE(index.ok());
   int64_t greatest = 0;
   for (const server::LayerRecord& record : index->layers) {
+    ExpectChainsWork(store, record.key());
+    if (record.settings_version != 0) continue;
     EXPECT_EQ(DescribeSettings(record), "settings 0 trainable without optimizer");
     const server::TrainingState trained = RandomTraining(record.config, 5, 1);
     ASSERT_THAT(

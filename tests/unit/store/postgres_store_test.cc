@@ -217,7 +217,12 @@ TEST_F(PostgresStoreTest, ServersThatStartTogetherMakeOneSchema) {
 
 TEST_F(PostgresStoreTest, TheFirstReleasedSchemaIsUpgradedAndNothingIsLost) {
   RunSql(address_, testing::ReadFile(TCONV_TEST_DATA "/postgres_schema_1.sql"));
-  testing::ExpectUpgraded(*Open());
+  testing::ExpectUpgraded(*Open(), testing::ContentsOfEarlierSchema());
+}
+
+TEST_F(PostgresStoreTest, TheSchemaWithTrainingIsUpgradedAndNothingIsLost) {
+  RunSql(address_, testing::ReadFile(TCONV_TEST_DATA "/postgres_schema_2.sql"));
+  testing::ExpectUpgraded(*Open(), testing::ContentsOfTrainedSchema());
 }
 
 TEST_F(PostgresStoreTest, RefusesWhatIsNotItsOwnAndLeavesItAlone) {
@@ -226,7 +231,7 @@ TEST_F(PostgresStoreTest, RefusesWhatIsNotItsOwnAndLeavesItAlone) {
     const char* message;
   };
   const Case kCases[] = {
-      {"UPDATE tconv.catalog SET schema_version = 1000", "expected schema version 2 or older"},
+      {"UPDATE tconv.catalog SET schema_version = 1000", "expected schema version 3 or older"},
       {"ALTER TABLE tconv.catalog DROP COLUMN schema_version", "schema_version"},
       {"DROP SCHEMA tconv CASCADE; CREATE SCHEMA tconv; CREATE TABLE tconv.layer (x int)",
        "\"layer\" already exists"},

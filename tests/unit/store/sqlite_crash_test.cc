@@ -23,6 +23,7 @@
 namespace tconv::server {
 namespace {
 
+using testing::ChainOf;
 using testing::Contents;
 using testing::ContentsOf;
 using testing::IsOk;
@@ -43,14 +44,17 @@ const LayerConfig& Config() {
 }
 
 // Step `i` of one endless history of a store, which depends on nothing but `i`:
-// every layer is created, gets weights, is trained for some steps, and is deleted.
+// every layer is created, gets weights, is trained for some steps, is in a chain for a
+// while, and is deleted.
 struct Step {
   explicit Step(int i) : name(fmt::format("layer{}", i % kLayers)), phase(i / kLayers % kPhases) {}
 
   Status Apply(LayerStore& store) const {
     if (phase == 0) return store.Create(Record(name, Config()), nullptr).status();
     if (phase == kPhases - 1) return store.Delete(name);
+    if (phase == kChain + 1) return store.DeleteChain(name + "'s chain");
     const LayerKey key = KeyOf(store, name);
+    if (phase == kChain) return store.CreateChain(ChainOf(name + "'s chain", {key})).status();
     if (phase == kSettings) {
       LayerRecord settings = Record(name, Config());
       settings.id = key.id;
@@ -67,9 +71,10 @@ struct Step {
                          RandomTraining(Config(), kInChannels, iterations), {version - 1, 1});
   }
 
-  // Weights, settings, steps.
+  // Weights, settings, steps, a chain.
   static constexpr int kSettings = 3;
-  static constexpr int kPhases = 7;
+  static constexpr int kChain = 6;
+  static constexpr int kPhases = 9;
   static constexpr int64_t kInChannels = 40 << (2 * (kSettings - 1));
 
   std::string name;

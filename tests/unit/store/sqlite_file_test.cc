@@ -81,7 +81,7 @@ TEST_F(SqliteFileTest, WhatIsNotOurIntactDatabaseIsRefusedAndLeftAsItIs) {
        [](const auto& path) { RunSql(path, "PRAGMA journal_mode = WAL; CREATE TABLE layer (x)"); },
        StatusCode::kFailedPrecondition, "is the database of another program"},
       {"a newer schema", ours_then("PRAGMA user_version = 1000"), StatusCode::kFailedPrecondition,
-       "expected schema version 3 or older, got 1000"},
+       "expected schema version 4 or older, got 1000"},
       {"a truncated database",
        [](const auto& path) {
          ASSERT_THAT(OpenSqliteFile(path), IsOk());

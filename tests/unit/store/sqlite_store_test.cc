@@ -256,13 +256,18 @@ TEST_F(SqliteStoreTest, DeletingALayerGivesItsSpaceBack) {
 }
 
 TEST_F(SqliteStoreTest, EveryReleasedSchemaIsUpgradedAndNothingIsLost) {
-  for (const char* file : {"/store_schema_1.db", "/store_schema_2.db"}) {
-    SCOPED_TRACE(file);
-    fs::copy_file(TCONV_TEST_DATA + std::string(file), path_, fs::copy_options::overwrite_existing);
-    for (int opening = 0; opening < 2; ++opening) {
-      EXPECT_EQ(ContentsOf(*Open()), testing::ContentsOfEarlierSchema());
-    }
-    testing::ExpectUpgraded(*Open());
+  struct Case {
+    std::string file;
+    Contents contents;
+  };
+  const Case kCases[] = {{"/store_schema_1.db", testing::ContentsOfEarlierSchema()},
+                         {"/store_schema_2.db", testing::ContentsOfEarlierSchema()},
+                         {"/store_schema_3.db", testing::ContentsOfTrainedSchema()}};
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.file);
+    fs::copy_file(TCONV_TEST_DATA + c.file, path_, fs::copy_options::overwrite_existing);
+    for (int opening = 0; opening < 2; ++opening) EXPECT_EQ(ContentsOf(*Open()), c.contents);
+    testing::ExpectUpgraded(*Open(), c.contents);
   }
 }
 

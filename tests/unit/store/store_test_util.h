@@ -10,11 +10,14 @@
 #include <random>
 #include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "server/layer/layer_config.h"
 #include "server/layer/optimizer.h"
 #include "server/layer/weights.h"
 #include "server/store/layer_store.h"
+#include "server/wire/object_codec.h"
 #include "server/wire/optimizer_codec.h"
 #include "tests/support/layer_config_builder.h"
 #include "tests/support/temp_folder.h"
@@ -124,8 +127,28 @@ inline server::LayerKey KeyOf(server::LayerStore& store, const std::string& name
   return {name, 0};
 }
 
-// A store as a value: every layer with its weights, unless it is not built, and its
-// settings and training, unless they are as created.
+// A chain of layers of the store.
+inline server::ChainRecord ChainOf(const std::string& name,
+                                   const std::vector<server::LayerKey>& layers) {
+  return {.name = name, .steps = {layers.begin(), layers.end()}};
+}
+
+inline std::string Describe(const server::ChainRecord& chain) {
+  std::string text = "chain of";
+  for (const server::ChainStep& step : chain.steps) {
+    if (const auto* layer = std::get_if<server::LayerKey>(&step)) {
+      text += fmt::format(" {} {}", layer->id, layer->name);
+    } else {
+      v1::KerasObject activation;
+      server::ToProto(std::get<server::Activation>(step).spec(), &activation);
+      text += " " + activation.ShortDebugString();
+    }
+  }
+  return text;
+}
+
+// A store as a value: every chain, and every layer with its weights, unless it is not
+// built, and its settings and training, unless they are as created.
 using Contents = std::map<std::string, std::string>;
 
 inline std::string Describe(server::LayerStore& store, const server::LayerRecord& record) {
@@ -151,6 +174,7 @@ inline Contents ContentsOf(server::LayerStore& store) {
   for (const server::LayerRecord& record : index->layers) {
     contents[record.name] = Describe(store, record);
   }
+  for (const server::ChainRecord& chain : index->chains) contents[chain.name] = Describe(chain);
   return contents;
 }
 
