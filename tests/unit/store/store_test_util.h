@@ -133,11 +133,12 @@ inline server::ChainRecord ChainOf(const std::string& name,
   return {.name = name, .steps = {layers.begin(), layers.end()}};
 }
 
+// All but the ids, which each store gives in its own way.
 inline std::string Describe(const server::ChainRecord& chain) {
   std::string text = "chain of";
   for (const server::ChainStep& step : chain.steps) {
     if (const auto* layer = std::get_if<server::LayerKey>(&step)) {
-      text += fmt::format(" {} {}", layer->id, layer->name);
+      text += " " + layer->name;
     } else {
       v1::KerasObject activation;
       server::ToProto(std::get<server::Activation>(step).spec(), &activation);
