@@ -21,20 +21,6 @@ StatusOr<DType> DTypeFromProto(v1::DataType dtype) {
   }
 }
 
-v1::DataType ToProto(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return v1::DATA_TYPE_FLOAT32;
-    case DType::kFloat64:
-      return v1::DATA_TYPE_FLOAT64;
-    case DType::kFloat16:
-      return v1::DATA_TYPE_FLOAT16;
-    case DType::kBFloat16:
-      return v1::DATA_TYPE_BFLOAT16;
-  }
-  return v1::DATA_TYPE_UNSPECIFIED;
-}
-
 // v1::Tensor and v1::TensorHeader say it in the same words.
 template <typename Header>
 StatusOr<TensorType> TypeOf(const Header& header) {
@@ -53,6 +39,20 @@ void ToHeader(ConstTensorView tensor, Header* out) {
 }
 
 }  // namespace
+
+v1::DataType ToProto(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return v1::DATA_TYPE_FLOAT32;
+    case DType::kFloat64:
+      return v1::DATA_TYPE_FLOAT64;
+    case DType::kFloat16:
+      return v1::DATA_TYPE_FLOAT16;
+    case DType::kBFloat16:
+      return v1::DATA_TYPE_BFLOAT16;
+  }
+  return v1::DATA_TYPE_UNSPECIFIED;
+}
 
 StatusOr<TensorType> TypeFromProto(const v1::Tensor& tensor) { return TypeOf(tensor); }
 StatusOr<TensorType> TypeFromProto(const v1::TensorHeader& header) { return TypeOf(header); }

@@ -29,6 +29,8 @@ struct TensorType {
 StatusOr<TensorType> TypeFromProto(const v1::Tensor& tensor);
 StatusOr<TensorType> TypeFromProto(const v1::TensorHeader& header);
 
+v1::DataType ToProto(DType dtype);
+
 // Everything but the elements.
 void ToProto(ConstTensorView tensor, v1::Tensor* out);
 void ToProto(ConstTensorView tensor, v1::TensorHeader* out);
