@@ -92,7 +92,7 @@ Status App::OpenHost(const ServerOptions& options) {
   TCONV_ASSIGN_OR_RETURN(auto backward_strategies, MakeBackwardStrategies(*pool_));
   backward_planner_ = std::make_unique<BackwardPlanner>(std::move(backward_strategies));
   backward_plans_ = std::make_unique<BackwardPlanCache>(*backward_planner_);
-  TCONV_ASSIGN_OR_RETURN(host_, LayerHost::Open(*store_, *plans_, options.host, &access_));
+  TCONV_ASSIGN_OR_RETURN(host_, LayerHost::Open(*store_, *plans_, *pool_, options.host, &access_));
   training_ = host_->MakeTraining(*backward_plans_, *pool_);
   memory_ = std::make_unique<SharedMemory>(options.shared_memory);
   return OkStatus();
@@ -121,6 +121,7 @@ void App::MakeServices(const ServerOptions& options) {
       std::make_unique<TransposedConvServiceImpl>(*host_, *memory_, context, generic_methods_);
   training_service_ =
       std::make_unique<TrainingServiceImpl>(*host_, *training_, context, generic_methods_);
+  chain_service_ = std::make_unique<ChainServiceImpl>(*host_, context, generic_methods_);
   admin_ = std::make_unique<AdminServiceImpl>(context, generic_methods_);
   health_ = std::make_unique<ServerHealth>(host_->health(), access_);
   inference_service_ =
@@ -137,8 +138,8 @@ Status App::Listen(const ServerOptions& options) {
   TCONV_ASSIGN_OR_RETURN(
       server_,
       GrpcServer::Start(options.grpc,
-                        {.services = {service_.get(), training_service_.get(), admin_.get(),
-                                      inference_service_.get(), health_->service()},
+                        {.services = {service_.get(), training_service_.get(), chain_service_.get(),
+                                      admin_.get(), inference_service_.get(), health_->service()},
                          .generic = &generic_methods_}));
   if (!options.probe_addresses.empty()) {
     TCONV_ASSIGN_OR_RETURN(probe_server_,

@@ -23,6 +23,7 @@
 #include "server/rpc/admin_service.h"
 #include "server/rpc/arrival_watch.h"
 #include "server/rpc/call_telemetry.h"
+#include "server/rpc/chain_service.h"
 #include "server/rpc/door.h"
 #include "server/rpc/generic_methods.h"
 #include "server/rpc/grpc_server.h"
@@ -101,6 +102,7 @@ class App {
   GenericMethods generic_methods_;
   std::unique_ptr<TransposedConvServiceImpl> service_;
   std::unique_ptr<TrainingServiceImpl> training_service_;
+  std::unique_ptr<ChainServiceImpl> chain_service_;
   std::unique_ptr<AdminServiceImpl> admin_;
   std::unique_ptr<SegmentServer> segments_;  // null: no shared memory
   std::unique_ptr<ServerHealth> health_;

@@ -78,7 +78,9 @@ HostView ViewOf(const LayerHost& host, Metrics& metrics) {
 void AddLayers(const HostView& host, Metrics& metrics) {
   metrics.AddGauge("tconv_layers", "Layers that can be called.",
                    Reading([host] { return host->layers - host->damaged_layers; }));
-  metrics.AddGauge("tconv_damaged_layers", "Layers that the store cannot read.",
+  metrics.AddGauge("tconv_chains", "Chains that can be called, unless a layer of them is damaged.",
+                   Reading([host] { return host->chains; }));
+  metrics.AddGauge("tconv_damaged_layers", "Layers and chains that the store cannot read.",
                    Reading([host] { return host->damaged_layers; }));
   metrics.AddGauge("tconv_outdated_layers",
                    "Layers that are served at an older version than the store has.",

@@ -71,4 +71,31 @@ Status ActivateResult(WorkerPool& pool, const DeconvProblem& problem, ConstTenso
   return ActivateAlongAxis(problem.activation, z, y);
 }
 
+Status ActivateTensor(WorkerPool& pool, const Activation& activation, DataFormat data_format,
+                      ConstTensorView z, TensorView y) {
+  if (z.shape.num_elements() == 0) return OkStatus();
+  const bool is_planar = data_format == DataFormat::kChannelsFirst;
+  const int spatial_rank = z.shape.rank() - 2;
+  DeconvProblem problem;
+  problem.batch = z.shape[0];
+  problem.out_channels = z.shape[is_planar ? 1 : spatial_rank + 1];
+  for (int i = 0; i < spatial_rank; ++i) {
+    const int64_t extent = z.shape[(is_planar ? 2 : 1) + i];
+    problem.axes.push_back({.in = extent, .out = extent});
+  }
+  problem.data_format = data_format;
+  problem.dtype = z.dtype;
+  problem.use_bias = false;
+  problem.activation = activation;
+  return ActivateResult(pool, problem, z, y);
+}
+
+StatusOr<Tensor> Activated(WorkerPool& pool, const Activation& activation, DataFormat data_format,
+                           ConstTensorView z, BlockPool& memory) {
+  TCONV_ASSIGN_OR_RETURN(const Shape shape, activation.OutputShape(z.shape));
+  TCONV_ASSIGN_OR_RETURN(Tensor y, Tensor::Allocate(z.dtype, shape, memory));
+  TCONV_RETURN_IF_ERROR(ActivateTensor(pool, activation, data_format, z, y.mutable_view()));
+  return y;
+}
+
 }  // namespace tconv::server

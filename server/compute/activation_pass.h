@@ -19,4 +19,12 @@ Status ActivateAlongAxis(const Activation& activation, ConstTensorView z, Tensor
 Status ActivateResult(WorkerPool& pool, const DeconvProblem& problem, ConstTensorView z,
                       TensorView y);
 
+// The same for a function of its own, over a tensor of this data format.
+// REQUIRES: y.shape == *activation.OutputShape(z.shape).
+Status ActivateTensor(WorkerPool& pool, const Activation& activation, DataFormat data_format,
+                      ConstTensorView z, TensorView y);
+// In memory from `memory`.
+StatusOr<Tensor> Activated(WorkerPool& pool, const Activation& activation, DataFormat data_format,
+                           ConstTensorView z, BlockPool& memory);
+
 }  // namespace tconv::server

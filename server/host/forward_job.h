@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/access/caller.h"
 #include "server/base/status.h"
 #include "server/telemetry/call_facts.h"
 #include "server/tensor/tensor.h"
@@ -63,13 +64,15 @@ struct ForwardJob {
       : layer(std::move(the_layer)), input(&the_input), compute_losses(with_losses) {}
 
   // What is asked for.
-  std::string layer;
+  std::string layer;  // or chain
   TensorSource* input;
   bool compute_losses;
   // UNAVAILABLE, worth another try, when the layer is served at an older version.
   int64_t min_version = 0;
   // NOT_FOUND when the layer is served at another version.
   std::optional<int64_t> exact_version = {};
+  // Who has to be allowed the layers of a chain, besides its name; null: anybody is.
+  const Caller* caller = nullptr;
   // Apart from the input. Absent: the host allocates the output.
   std::optional<OutputRoom> room = {};
 

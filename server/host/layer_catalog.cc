@@ -56,17 +56,6 @@ StatusOr<std::unique_ptr<LayerCatalog>> LayerCatalog::Open(LayerStore& store, Pl
 
 // ---- Finding.
 
-template <typename Ask>
-std::invoke_result_t<Ask> LayerCatalog::AskAgainAfterLook(Ask ask) {
-  auto answer = ask();
-  if (answer.ok()) return answer;
-  const StatusCode code = answer.status().code();
-  const bool is_final = code != StatusCode::kNotFound && code != StatusCode::kFailedPrecondition;
-  if (is_final || follower_ == nullptr) return answer;
-  TCONV_RETURN_IF_ERROR(follower_->CatchUp());
-  return ask();
-}
-
 StatusOr<std::shared_ptr<Layer>> LayerCatalog::Find(const std::string& name) {
   return AskAgainAfterLook([&] { return registry_.Find(name); });
 }
@@ -157,9 +146,11 @@ LayerCatalog::Loaded::Built LayerCatalog::Built(std::shared_ptr<const Weights> w
 }
 
 Status LayerCatalog::LayerStatus(const std::string& name) const {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, registry_.Find(name));
-  if (layer->is_unloaded()) return LayerIsUnloaded(name);
-  return layer->newest().is_built() ? layer->trouble() : LayerIsNotBuilt(name);
+  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, registry_.FindAny(name));
+  if (named.chain != nullptr) return ChainStatus(*named.chain);
+  const Layer& layer = *named.layer;
+  if (layer.is_unloaded()) return LayerIsUnloaded(name);
+  return layer.newest().is_built() ? layer.trouble() : LayerIsNotBuilt(name);
 }
 
 // ---- Changing.
@@ -257,13 +248,16 @@ Status LayerCatalog::ChangeOptimizer(Layer& layer, const Optimizer& optimizer,
 Status LayerCatalog::GoneOrReplaced(const Layer& layer) {
   Forget(layer.key());
   TCONV_RETURN_IF_ERROR(CatchUp());
-  return registry_.IdOf(layer.name()).ok() ? Replaced(layer.name()) : LayerNotFound(layer.name());
+  return registry_.IdOf(layer.name(), EntryKind::kLayer).ok() ? Replaced(layer.name())
+                                                              : LayerNotFound(layer.name());
 }
 
-Status LayerCatalog::Delete(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const int64_t id, AskAgainAfterLook([&] { return registry_.IdOf(name); }));
+Status LayerCatalog::DeleteEntry(const std::string& name, EntryKind kind) {
+  TCONV_ASSIGN_OR_RETURN(const int64_t id,
+                         AskAgainAfterLook([&] { return registry_.IdOf(name, kind); }));
   TCONV_RETURN_IF_ERROR(CheckReachable());
-  const Status deleted = health_.NoteStore(store_.Delete(name));
+  const Status deleted =
+      health_.NoteStore(kind == EntryKind::kChain ? store_.DeleteChain(name) : store_.Delete(name));
   if (deleted.ok() || deleted.code() == StatusCode::kNotFound) Forget({name, id});
   return deleted;
 }
@@ -292,8 +286,9 @@ Status LayerCatalog::CatchUp() { return follower_ == nullptr ? OkStatus() : foll
 void LayerCatalog::TakeLook(StatusOr<StoreChanges> look) {
   (void)health_.NoteStore(look.status());
   if (!look.ok()) return;
-  const bool is_news =
-      !look->changed.layers.empty() || !look->changed.damaged.empty() || look->living.has_value();
+  const LayerIndex& changed = look->changed;
+  const bool is_news = !changed.layers.empty() || !changed.chains.empty() ||
+                       !changed.damaged.empty() || look->living.has_value();
   for (const auto& layer : registry_.GoBack(look->revision)) Retire(*layer);
   TakeIndex(std::move(look->changed));
   for (const auto& layer : registry_.CatchUp(look->revision, look->living)) Retire(*layer);
@@ -307,6 +302,7 @@ void LayerCatalog::TakeIndex(LayerIndex index) {
     if (registered.replaced != nullptr) Retire(*registered.replaced);
   }
   for (const LayerRecord& record : index.layers) Take(record);
+  for (const ChainRecord& record : index.chains) Take(record);
 }
 
 void LayerCatalog::Take(const LayerRecord& record) {
@@ -389,53 +385,6 @@ void LayerCatalog::Retire(Layer& layer) {
   layer.MarkDeleted();
   loaded_.Erase(layer.id());
   waiters_.Notify(layer);
-}
-
-// ---- Waiting.
-
-// Finds the layer whose version a call asks for.
-class LayerCatalog::Search final : public QueuedCall {
- public:
-  Search(LayerCatalog& catalog, std::string name, int64_t version, QueuedCall& call,
-         AdmissionQueue& queue)
-      : catalog_(catalog), name_(std::move(name)), version_(version), call_(call), queue_(queue) {}
-
-  std::string_view flow() const override { return name_; }
-  std::chrono::system_clock::time_point deadline() const override { return call_.deadline(); }
-  bool computes() const override { return false; }
-
-  void Run(std::span<QueuedCall* const>) override {
-    const std::unique_ptr<Search> self(this);
-    const auto layer = catalog_.Find(name_);
-    if (!layer.ok()) return call_.Drop(layer.status());
-    catalog_.AwaitVersion(*layer, version_, call_, queue_);
-  }
-  void Drop(const Status& why) override {
-    const std::unique_ptr<Search> self(this);
-    call_.Drop(why);
-  }
-
- private:
-  LayerCatalog& catalog_;
-  const std::string name_;
-  const int64_t version_;
-  QueuedCall& call_;
-  AdmissionQueue& queue_;
-};
-
-void LayerCatalog::AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
-                                AdmissionQueue& queue) {
-  if (version == 0) return queue.Submit(call);
-  const auto layer = registry_.Find(name);
-  if (layer.ok()) return AwaitVersion(*layer, version, call, queue);
-  // It destroys itself.
-  queue.Submit(*new Search(*this, name, version, call, queue));
-}
-
-void LayerCatalog::AwaitVersion(const std::shared_ptr<Layer>& layer, int64_t version,
-                                QueuedCall& call, AdmissionQueue& queue) {
-  if (follower_ != nullptr && layer->newest().weights_version < version) follower_->LookSoon();
-  waiters_.Await(layer, version, call, queue);
 }
 
 }  // namespace tconv::server

@@ -1,4 +1,4 @@
-// The layers of a store, as this server knows and serves them.
+// The layers and chains of a store, as this server knows and serves them.
 #pragma once
 
 #include <cstdint>
@@ -61,9 +61,21 @@ class LayerCatalog final : public HealthSource {
   // The same with weights, that of the snapshot or newer. Other errors as
   // LayerStore::ReadWeights().
   StatusOr<Served> FindServed(const std::string& name);
+  // A chain; errors as Find(). And whichever the name stands for.
+  StatusOr<std::shared_ptr<const ChainRecord>> FindChain(const std::string& name);
+  StatusOr<NamedEntry> FindAny(const std::string& name);
+  // The layers of a chain, each once, without a look at the store. ABORTED: the chain is
+  // deleted. DATA_LOSS for a damaged layer.
+  StatusOr<std::vector<std::shared_ptr<Layer>>> FindLayersOf(const ChainRecord& chain) const;
+  // The same with weights, all of them served at one instant. Other errors as
+  // FindServed(); ABORTED when they change too fast.
+  StatusOr<std::vector<Served>> ServeChain(const ChainRecord& chain);
   // What is in memory, without a look at the store; null when it is not. Does not
   // count as a use.
   std::optional<Served> Peek(const std::string& name) const;
+  std::shared_ptr<const ChainRecord> PeekChain(const std::string& name) const {
+    return registry_.FindChain(name).value_or(nullptr);
+  }
   std::shared_ptr<const Weights> LoadedWeightsOf(const Layer& layer) const {
     return loaded_.Find(layer.id());
   }
@@ -85,13 +97,18 @@ class LayerCatalog final : public HealthSource {
 
   // As in LayerRegistry.
   int64_t size() const { return registry_.size(); }
+  int64_t chains() const { return registry_.chains(); }
   int64_t damaged() const { return registry_.damaged(); }
   int64_t behind() const { return registry_.behind(); }
   std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
                                             const LayerRegistry::NamePredicate& includes) const {
     return registry_.After(after, limit, includes);
   }
-  std::vector<std::shared_ptr<Layer>> WithPrefix(const std::string& prefix) const {
+  std::vector<std::shared_ptr<const ChainRecord>> ChainsAfter(
+      const std::string& after, size_t limit, const LayerRegistry::NamePredicate& includes) const {
+    return registry_.ChainsAfter(after, limit, includes);
+  }
+  std::vector<NamedEntry> WithPrefix(const std::string& prefix) const {
     return registry_.WithPrefix(prefix);
   }
   std::string GenerateName(const std::string& stem) { return registry_.GenerateName(stem); }
@@ -122,7 +139,9 @@ class LayerCatalog final : public HealthSource {
   // their names, unless these are damaged.
   Status ChangeOptimizer(Layer& layer, const Optimizer& optimizer, OptimizerState state)
       TCONV_REQUIRES(layer.change_mutex());
-  Status Delete(const std::string& name);
+  Status Delete(const std::string& name) { return DeleteEntry(name, EntryKind::kLayer); }
+  StatusOr<std::shared_ptr<const ChainRecord>> CreateChain(ChainRecord record);
+  Status DeleteChain(const std::string& name) { return DeleteEntry(name, EntryKind::kChain); }
 
   // Keeps no weights of the layer in memory from now on: whoever needs them is told UNAVAILABLE
   // until Load(). Nobody else hears of it; changes of the layer go on in the store.
@@ -130,12 +149,10 @@ class LayerCatalog final : public HealthSource {
   // Serves it again, with its weights in memory when this returns. Errors of FindServed().
   Status Load(const std::string& name);
 
-  // Submits `call` to `queue` once the layer serves `version`, or drops it; as
-  // VersionWaiters. Does not wait: a layer that is not known here is looked for on a
+  // Submits `call` to `queue` once the layer or chain serves `version`, or drops it; as
+  // VersionWaiters. Does not wait: a name that is not known here is looked for on a
   // thread of the queue.
   void AwaitVersion(const std::string& name, int64_t version, QueuedCall& call,
-                    AdmissionQueue& queue);
-  void AwaitVersion(const std::shared_ptr<Layer>& layer, int64_t version, QueuedCall& call,
                     AdmissionQueue& queue);
   bool AbandonWaiter(QueuedCall& call) { return waiters_.Abandon(call); }
 
@@ -163,17 +180,24 @@ class LayerCatalog final : public HealthSource {
   StatusOr<std::shared_ptr<const Weights>> WeightsOf(Layer& layer);
   StatusOr<Loaded::Built> Read(Layer& layer);
   StatusOr<std::shared_ptr<const Weights>> ReadNewest(const Layer& layer);
+  // OK when all layers of the chain are well.
+  Status ChainStatus(const ChainRecord& chain) const;
   static Loaded::Built Built(std::shared_ptr<const Weights> weights);
 
   // put(), a change of the layer in the store; again, with what is known by then, as
   // long as others are faster.
   Status Put(const Layer& layer, int most_tries, const std::function<Status()>& put);
+  Status DeleteEntry(const std::string& name, EntryKind kind);
   // What a change is told that did not find the layer in the store.
   Status GoneOrReplaced(const Layer& layer);
 
   void TakeLook(StatusOr<StoreChanges> look);
   void TakeIndex(LayerIndex index);
   void Take(const LayerRecord& record);
+  void Take(const ChainRecord& record);
+  void AwaitVersion(const NamedEntry& named, int64_t version, QueuedCall& call,
+                    AdmissionQueue& queue);
+  StatusOr<VersionedLayers> VersionedLayersOf(const NamedEntry& named) const;
   // Of a layer that is behind.
   Status Update(Layer& layer);
   Status LoadBeside(Layer& layer);
@@ -200,6 +224,17 @@ class LayerCatalog final : public HealthSource {
   std::unique_ptr<LayerUpdater> updater_;
   std::unique_ptr<StoreFollower> follower_;
 };
+
+template <typename Ask>
+std::invoke_result_t<Ask> LayerCatalog::AskAgainAfterLook(Ask ask) {
+  auto answer = ask();
+  if (answer.ok()) return answer;
+  const StatusCode code = answer.status().code();
+  const bool is_final = code != StatusCode::kNotFound && code != StatusCode::kFailedPrecondition;
+  if (is_final || follower_ == nullptr) return answer;
+  TCONV_RETURN_IF_ERROR(follower_->CatchUp());
+  return ask();
+}
 
 // What a call is told that needs weights.
 Status LayerIsNotBuilt(const std::string& name);

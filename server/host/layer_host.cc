@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "server/host/losses.h"
+#include "server/host/layer_session.h"
+#include "server/host/version_waiters.h"
 #include "server/store/store_errors.h"
 
 namespace tconv::server {
@@ -82,37 +83,24 @@ StatusOr<std::shared_ptr<const Weights>> FirstWeights(const LayerDraft& draft,
   return std::make_shared<const Weights>(*std::move(weights));
 }
 
-Status CheckOutputBytes(const ForwardJob& job, const DeconvProblem& problem, int64_t limit) {
-  const int64_t bytes =
-      problem.dst_shape().num_elements() * static_cast<int64_t>(SizeOf(problem.dtype));
-  if (job.room.has_value() && bytes > job.room->size_bytes) {
-    return InvalidField("output.size_bytes", "expected at least {} bytes for {} {}, got {}", bytes,
-                        NameOf(problem.dtype), ToString(problem.dst_shape()), job.room->size_bytes);
-  }
-  if (!job.room.has_value() && bytes > limit) {
-    return MakeError(StatusCode::kResourceExhausted,
-                     "output {} takes {} bytes, the server allows {}",
-                     ToString(problem.dst_shape()), bytes, limit);
-  }
-  return OkStatus();
-}
-
 }  // namespace
 
-LayerHost::LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans,
+LayerHost::LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans, WorkerPool& pool,
                      const HostLimits& limits, const AccessControl* access)
     : catalog_(std::move(catalog)),
       plans_(plans),
       limits_(limits),
       quota_(*catalog_, access),
-      memory_(BlockPool::Make(limits.max_idle_tensor_bytes)) {}
+      memory_(BlockPool::Make(limits.max_idle_tensor_bytes)),
+      forward_({plans, *memory_, quota_, limits.max_output_bytes, limits.slab_bytes}),
+      chains_(*catalog_, forward_, pool) {}
 
 StatusOr<std::unique_ptr<LayerHost>> LayerHost::Open(LayerStore& store, PlanCache& plans,
-                                                     const HostLimits& limits,
+                                                     WorkerPool& pool, const HostLimits& limits,
                                                      const AccessControl* access) {
   TCONV_ASSIGN_OR_RETURN(auto catalog,
                          LayerCatalog::Open(store, plans, limits.max_loaded_weight_bytes));
-  return std::unique_ptr<LayerHost>(new LayerHost(std::move(catalog), plans, limits, access));
+  return std::unique_ptr<LayerHost>(new LayerHost(std::move(catalog), plans, pool, limits, access));
 }
 
 StatusOr<LayerInfo> LayerHost::Create(LayerDraft draft) {
@@ -122,14 +110,17 @@ StatusOr<LayerInfo> LayerHost::Create(LayerDraft draft) {
   TCONV_RETURN_IF_ERROR(CheckName(name));
 
   MutexLock lock(quota_mutex_);
-  if (catalog_->size() >= limits_.max_layers) {
-    return MakeError(StatusCode::kResourceExhausted, "the server holds its limit of {} layers",
-                     limits_.max_layers);
-  }
+  TCONV_RETURN_IF_ERROR(CheckRoomForName());
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer,
                          name.empty() ? CreateUnderFreeName(draft, weights)
                                       : CreateNamed(name, draft.config, weights));
   return Describe(*layer);
+}
+
+Status LayerHost::CheckRoomForName() const {
+  if (catalog_->size() < limits_.max_layers) return OkStatus();
+  return MakeError(StatusCode::kResourceExhausted,
+                   "the server holds its limit of {} layers and chains", limits_.max_layers);
 }
 
 StatusOr<std::shared_ptr<Layer>> LayerHost::CreateNamed(
@@ -229,89 +220,33 @@ void LayerHost::Forward(ForwardJob& job) {
 }
 
 void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
+  const auto named = catalog_->FindAny(jobs.front()->layer);
+  if (named.ok() && named->chain != nullptr) return chains_.ForwardTogether(*named->chain, jobs);
   const auto served = catalog_->FindServed(jobs.front()->layer);
   if (!served.ok()) {
     for (ForwardJob* job : jobs) job->result = served.status();
     return;
   }
   const auto& [layer, weights] = *served;
-  std::vector<ReadyForward> ready;
+  std::vector<ForwardJob*> ready;
   for (ForwardJob* job : jobs) {
-    auto prepared = Prepare(*layer, weights, *job);
-    if (prepared.ok()) {
-      ready.push_back(*std::move(prepared));
+    job->facts.layer_id = layer->id();
+    job->facts.weights_version = weights->version;
+    const Status status = CheckVersion(VersionedLayers(layer), weights->version, *job);
+    if (status.ok()) {
+      ready.push_back(job);
     } else {
-      job->result = prepared.status();
+      job->result = status;
     }
   }
-  const auto settings = layer->settings();
-  for (const ForwardBatch batch : FormBatches(ready, limits_.max_output_bytes)) {
-    Compute(settings->config, weights, batch);
-  }
-}
-
-StatusOr<ReadyForward> LayerHost::Prepare(const Layer& layer,
-                                          const std::shared_ptr<const Weights>& weights,
-                                          ForwardJob& job) {
-  job.facts.layer_id = layer.id();
-  job.facts.weights_version = weights->version;
-  if (weights->version < job.min_version) return VersionNotServed(layer, job.min_version);
-  if (job.exact_version.has_value()) {
-    TCONV_RETURN_IF_ERROR(CheckServedVersion(job.layer, weights->version, *job.exact_version));
-  }
-  const auto begin = std::chrono::steady_clock::now();
-  ReadyForward ready;
-  ready.job = &job;
-  TCONV_ASSIGN_OR_RETURN(
-      ready.problem,
-      MakeDeconvProblem(layer.settings()->config, weights->in_channels(), job.input->shape()));
-  TCONV_RETURN_IF_ERROR(CheckOutputBytes(job, ready.problem, limits_.max_output_bytes));
-  if (ready.problem.dst_shape().num_elements() > 0) {
-    ready.computation =
-        std::make_shared<const SlabComputation>(plans_, *memory_, ready.problem, weights,
-                                                limits_.slab_bytes, quota_.PlanShareOf(job.layer));
-    TCONV_ASSIGN_OR_RETURN(ready.plan, ready.computation->PlanOf(ready.computation->slabs()[0]));
-  }
-  job.times.plan = std::chrono::steady_clock::now() - begin;
-  return ready;
-}
-
-void LayerHost::Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
-                        ForwardBatch batch) {
-  const Status status = ComputeBatch(plans_, *memory_, weights, batch);
-  if (status.code() == StatusCode::kResourceExhausted && batch.size() > 1) {
-    // There may be memory for each, one after the other.
-    for (size_t i = 0; i < batch.size(); ++i) Compute(config, weights, batch.subspan(i, 1));
-    return;
-  }
-  for (const ReadyForward& ready : batch) {
-    ForwardJob& job = *ready.job;
-    if (!status.ok()) {
-      job.result = status;
-    } else if (job.compute_losses) {
-      PenaltySums sums;
-      if (config.activity_regularizer.has_value() && ready.computation != nullptr) {
-        sums = ready.computation->SumsOf(job.result->output);
-      }
-      job.result->losses = LossesOf(config, *weights, sums, ready.problem);
-    }
-  }
+  forward_.Run(layer->settings()->config, weights, ready);
 }
 
 StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const StreamedForward& forward) {
-  TCONV_ASSIGN_OR_RETURN(const LayerCatalog::Served served, catalog_->FindServed(forward.layer));
-  const auto& [layer, weights] = served;
-  if (weights->version < forward.min_version) return VersionNotServed(*layer, forward.min_version);
-  const auto settings = layer->settings();
-  TCONV_ASSIGN_OR_RETURN(
-      const DeconvProblem problem,
-      MakeDeconvProblem(settings->config, weights->in_channels(), forward.shape));
-  auto session = std::make_unique<ForwardSession>(
-      settings->config, weights,
-      SlabComputation(plans_, *memory_, problem, weights, limits_.slab_bytes,
-                      quota_.PlanShareOf(forward.layer)),
-      forward.dtype, forward.compute_losses);
-  session->set_layer_id(layer->id());
+  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, catalog_->FindAny(forward.layer));
+  TCONV_ASSIGN_OR_RETURN(auto session, named.chain != nullptr
+                                           ? chains_.StreamForward(*named.chain, forward)
+                                           : StreamThroughLayer(forward));
   if (session->buffer_bytes() > limits_.max_stream_bytes) {
     return MakeError(StatusCode::kResourceExhausted,
                      "the parts in which {} is computed take {} bytes, the server allows a stream "
@@ -321,9 +256,30 @@ StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamForward(const Streame
   return session;
 }
 
+StatusOr<std::unique_ptr<ForwardSession>> LayerHost::StreamThroughLayer(
+    const StreamedForward& forward) {
+  TCONV_ASSIGN_OR_RETURN(const LayerCatalog::Served served, catalog_->FindServed(forward.layer));
+  const auto& [layer, weights] = served;
+  if (weights->version < forward.min_version) {
+    return VersionNotServed(VersionedLayers(layer), forward.min_version);
+  }
+  const auto settings = layer->settings();
+  TCONV_ASSIGN_OR_RETURN(
+      const DeconvProblem problem,
+      MakeDeconvProblem(settings->config, weights->in_channels(), forward.shape));
+  auto session = std::make_unique<LayerSession>(
+      settings->config, weights, forward_.ComputationOf(forward.layer, problem, weights),
+      forward.dtype, forward.compute_losses);
+  session->set_layer_id(layer->id());
+  return session;
+}
+
 ForwardOutlook LayerHost::OutlookOf(const std::string& name, const Shape& input_shape) const {
   const auto served = catalog_->Peek(name);
-  if (!served.has_value()) return {};
+  if (!served.has_value()) {
+    const auto chain = catalog_->PeekChain(name);
+    return chain == nullptr ? ForwardOutlook() : chains_.OutlookOf(*chain, input_shape);
+  }
   const auto& [layer, weights] = *served;
   const auto problem =
       MakeDeconvProblem(layer->settings()->config, weights->in_channels(), input_shape);
@@ -334,8 +290,9 @@ ForwardOutlook LayerHost::OutlookOf(const std::string& name, const Shape& input_
 
 StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,
                                                      std::span<const int64_t> input_shape) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
-  return tconv::server::ComputeOutputShape(layer->settings()->config, input_shape);
+  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, catalog_->FindAny(name));
+  if (named.chain != nullptr) return chains_.ComputeOutputShape(*named.chain, input_shape);
+  return tconv::server::ComputeOutputShape(named.layer->settings()->config, input_shape);
 }
 
 LayerInfo LayerHost::Describe(const Layer& layer) const {
@@ -377,7 +334,8 @@ LayerPage LayerHost::List(const std::string& after, size_t limit,
 }
 
 HostFacts LayerHost::facts() const {
-  return {.layers = catalog_->size(),
+  return {.layers = catalog_->size() - catalog_->chains(),
+          .chains = catalog_->chains(),
           .damaged_layers = catalog_->damaged(),
           .behind_layers = catalog_->behind(),
           .is_store_up = catalog_->StoreStatus().ok(),
@@ -407,5 +365,14 @@ std::vector<ModelInfo> LayerHost::ListModels(const LayerRegistry::NamePredicate&
 }
 
 Status LayerHost::Delete(const std::string& name) { return catalog_->Delete(name); }
+
+StatusOr<ChainInfo> LayerHost::CreateChain(const ChainDraft& draft) {
+  if (draft.name.empty()) return InvalidField("name", "expected a name, got none");
+  TCONV_RETURN_IF_ERROR(CheckName(draft.name));
+  MutexLock lock(quota_mutex_);
+  TCONV_RETURN_IF_ERROR(CheckRoomForName());
+  TCONV_RETURN_IF_ERROR(quota_.CheckRoomFor(draft.name, 1, 0));
+  return chains_.Create(draft);
+}
 
 }  // namespace tconv::server

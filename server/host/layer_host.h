@@ -16,12 +16,13 @@
 #include "server/compute/plan_cache.h"
 #include "server/compute/worker_pool.h"
 #include "server/host/admission_queue.h"
-#include "server/host/forward_batch.h"
+#include "server/host/chains.h"
 #include "server/host/forward_job.h"
 #include "server/host/forward_session.h"
 #include "server/host/health_source.h"
 #include "server/host/layer.h"
 #include "server/host/layer_catalog.h"
+#include "server/host/layer_forward.h"
 #include "server/host/layer_quota.h"
 #include "server/host/layer_registry.h"
 #include "server/host/layer_training.h"
@@ -38,7 +39,7 @@
 namespace tconv::server {
 
 struct HostLimits {
-  int64_t max_layers = 10'000;
+  int64_t max_layers = 10'000;  // and chains
   // Of one layer's weights in memory.
   int64_t max_layer_bytes = int64_t{2} << 30;
   // Of all loaded weights; those used least recently are dropped and read again
@@ -86,7 +87,8 @@ struct LayerPage {
 // What the host holds.
 struct HostFacts {
   int64_t layers = 0;
-  int64_t damaged_layers = 0;  // of these, the store cannot read
+  int64_t chains = 0;
+  int64_t damaged_layers = 0;  // of the layers; damaged chains count in both
   int64_t behind_layers = 0;   // of these, an older state is served than the store has
   bool is_store_up = true;
   LruFacts weights;
@@ -104,11 +106,11 @@ struct HostFacts {
 class LayerHost {
  public:
   // Reads the index of the store; weights are read when first needed. `store`,
-  // `plans` and `access`, which tells the limits of tenants unless it is null, must
+  // `plans`, `pool` and `access`, which tells the limits of tenants unless it is null, must
   // outlive the host.
   // Damaged layers are logged and answer DATA_LOSS until they are deleted.
   static StatusOr<std::unique_ptr<LayerHost>> Open(LayerStore& store, PlanCache& plans,
-                                                   const HostLimits& limits,
+                                                   WorkerPool& pool, const HostLimits& limits,
                                                    const AccessControl* access = nullptr);
 
   StatusOr<LayerInfo> Create(LayerDraft draft);
@@ -133,7 +135,7 @@ class LayerHost {
   // Begins a Forward whose input and output are streamed; they may be larger than
   // those of a Forward. RESOURCE_EXHAUSTED beyond max_stream_bytes.
   StatusOr<std::unique_ptr<ForwardSession>> StreamForward(const StreamedForward& forward);
-  // Submits `call`, a Forward, to `queue` once `version` of the layer, 0 being any,
+  // Submits `call`, a Forward, to `queue` once `version` of the layer or chain, 0 being any,
   // is served; drops it with UNAVAILABLE, worth another try, when that takes until
   // shortly before its deadline, or ten seconds. Does not wait.
   void SubmitWithVersion(const std::string& name, int64_t version, QueuedCall& call,
@@ -162,6 +164,15 @@ class LayerHost {
   Status LoadModel(const std::string& name) { return catalog_->Load(name); }
   Status UnloadModel(const std::string& name) { return catalog_->Unload(name); }
 
+  // Of chains. Forward and what belongs to it takes their names, too.
+  StatusOr<ChainInfo> CreateChain(const ChainDraft& draft);
+  StatusOr<ChainInfo> GetChain(const std::string& name) { return chains_.Get(name); }
+  ChainPage ListChains(const std::string& after, size_t limit,
+                       const LayerRegistry::NamePredicate& includes) const {
+    return chains_.List(after, limit, includes);
+  }
+  Status DeleteChain(const std::string& name) { return chains_.Delete(name); }
+
   // As it is now, without plans.
   LayerInfo Describe(const Layer& layer) const;
   HostFacts facts() const;
@@ -172,17 +183,16 @@ class LayerHost {
   HealthSource& health() { return *catalog_; }
 
  private:
-  LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans, const HostLimits& limits,
-            const AccessControl* access);
+  LayerHost(std::unique_ptr<LayerCatalog> catalog, PlanCache& plans, WorkerPool& pool,
+            const HostLimits& limits, const AccessControl* access);
 
   StatusOr<std::shared_ptr<Layer>> CreateNamed(const std::string& name, LayerConfig config,
                                                const std::shared_ptr<const Weights>& weights);
   StatusOr<std::shared_ptr<Layer>> CreateUnderFreeName(
       const LayerDraft& draft, const std::shared_ptr<const Weights>& weights);
-  StatusOr<ReadyForward> Prepare(const Layer& layer, const std::shared_ptr<const Weights>& weights,
-                                 ForwardJob& job);
-  void Compute(const LayerConfig& config, const std::shared_ptr<const Weights>& weights,
-               ForwardBatch batch);
+  // RESOURCE_EXHAUSTED: there are as many layers and chains as there may be.
+  Status CheckRoomForName() const;
+  StatusOr<std::unique_ptr<ForwardSession>> StreamThroughLayer(const StreamedForward& forward);
   // Stores make(layer) as the next version of the weights.
   template <typename Make>
   StatusOr<int64_t> ReplaceWeights(const std::string& name, std::optional<int64_t> if_version,
@@ -193,6 +203,8 @@ class LayerHost {
   const HostLimits limits_;
   const LayerQuota quota_;
   const std::shared_ptr<BlockPool> memory_;  // of inputs and outputs
+  const LayerForward forward_;
+  Chains chains_;
   // Held while what the quotas count changes; taken before the mutex of a layer.
   Mutex quota_mutex_;
 };

@@ -15,9 +15,10 @@ struct Usage {
 Usage UsageOf(const TenantRules& tenant, const LayerCatalog& catalog) {
   Usage usage;
   for (const std::string& prefix : tenant.prefixes) {
-    for (const std::shared_ptr<Layer>& layer : catalog.WithPrefix(prefix)) {
-      const LayerSnapshot snapshot = layer->snapshot();
+    for (const auto& [layer, chain] : catalog.WithPrefix(prefix)) {
       ++usage.layers;
+      if (layer == nullptr) continue;
+      const LayerSnapshot snapshot = layer->snapshot();
       if (snapshot.is_built()) {
         usage.weight_bytes += WeightBytesOf(layer->settings()->config, snapshot.in_channels);
       }
@@ -40,8 +41,9 @@ Status LayerQuota::CheckRoomFor(const std::string& name, int64_t more_layers,
   if (limits.layers == kNoLimit && limits.weight_bytes == kNoLimit) return OkStatus();
   const Usage usage = UsageOf(owner->rules, catalog_);
   if (more_layers > limits.layers - usage.layers) {
-    return MakeError(StatusCode::kResourceExhausted, "tenant \"{}\" holds its limit of {} layers",
-                     owner->rules.name, limits.layers);
+    return MakeError(StatusCode::kResourceExhausted,
+                     "tenant \"{}\" holds its limit of {} layers and chains", owner->rules.name,
+                     limits.layers);
   }
   if (more_weight_bytes > limits.weight_bytes - usage.weight_bytes) {
     return MakeError(StatusCode::kResourceExhausted,

@@ -1,4 +1,4 @@
-// How many layers, and how large, somebody may keep.
+// How many layers and chains, and how large ones, somebody may keep.
 #pragma once
 
 #include <cstdint>

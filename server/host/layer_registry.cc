@@ -7,19 +7,42 @@
 
 namespace tconv::server {
 
-StatusOr<std::shared_ptr<Layer>> LayerRegistry::Find(const std::string& name) const {
-  MutexLock lock(mutex_);
+const LayerRegistry::Entry* LayerRegistry::FindEntry(const std::string& name,
+                                                     EntryKind kind) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) return LayerNotFound(name);
-  if (found->second.layer == nullptr) return found->second.damage;
-  return found->second.layer;
+  return found == entries_.end() || found->second.kind != kind ? nullptr : &found->second;
 }
 
-StatusOr<int64_t> LayerRegistry::IdOf(const std::string& name) const {
+StatusOr<std::shared_ptr<Layer>> LayerRegistry::Find(const std::string& name) const {
+  MutexLock lock(mutex_);
+  const Entry* const entry = FindEntry(name, EntryKind::kLayer);
+  if (entry == nullptr) return LayerNotFound(name);
+  if (entry->is_damaged()) return entry->damage;
+  return entry->named.layer;
+}
+
+StatusOr<std::shared_ptr<const ChainRecord>> LayerRegistry::FindChain(
+    const std::string& name) const {
+  MutexLock lock(mutex_);
+  const Entry* const entry = FindEntry(name, EntryKind::kChain);
+  if (entry == nullptr) return ChainNotFound(name);
+  if (entry->is_damaged()) return entry->damage;
+  return entry->named.chain;
+}
+
+StatusOr<NamedEntry> LayerRegistry::FindAny(const std::string& name) const {
   MutexLock lock(mutex_);
   const auto found = entries_.find(name);
   if (found == entries_.end()) return LayerNotFound(name);
-  return found->second.id;
+  if (found->second.is_damaged()) return found->second.damage;
+  return found->second.named;
+}
+
+StatusOr<int64_t> LayerRegistry::IdOf(const std::string& name, EntryKind kind) const {
+  MutexLock lock(mutex_);
+  const Entry* const entry = FindEntry(name, kind);
+  if (entry != nullptr) return entry->id;
+  return kind == EntryKind::kChain ? ChainNotFound(name) : LayerNotFound(name);
 }
 
 bool LayerRegistry::IsNews(const std::string& name, int64_t id) const {
@@ -27,16 +50,29 @@ bool LayerRegistry::IsNews(const std::string& name, int64_t id) const {
   return found == entries_.end() ? id > revision_ : id > found->second.id;
 }
 
+std::shared_ptr<Layer> LayerRegistry::Put(const std::string& name, Entry entry) {
+  return std::exchange(entries_[name], std::move(entry)).named.layer;
+}
+
 Registered LayerRegistry::Add(const LayerRecord& record) {
   MutexLock lock(mutex_);
   if (IsNews(record.name, record.id)) {
     auto layer = std::make_shared<Layer>(record);
-    Entry& entry = entries_[layer->name()];
-    return {layer, std::exchange(entry, Entry{layer->id(), layer, OkStatus()}).layer};
+    Entry entry = {.id = record.id, .kind = EntryKind::kLayer, .named = {layer, nullptr}};
+    return {layer, Put(record.name, std::move(entry))};
   }
   const auto found = entries_.find(record.name);
   const bool is_known = found != entries_.end() && found->second.id == record.id;
-  return {is_known ? found->second.layer : nullptr, nullptr};
+  return {is_known ? found->second.named.layer : nullptr, nullptr};
+}
+
+Registered LayerRegistry::AddChain(const ChainRecord& record) {
+  MutexLock lock(mutex_);
+  if (!IsNews(record.name, record.id)) return {};
+  Entry entry = {.id = record.id,
+                 .kind = EntryKind::kChain,
+                 .named = {nullptr, std::make_shared<const ChainRecord>(record)}};
+  return {nullptr, Put(record.name, std::move(entry))};
 }
 
 Registered LayerRegistry::AddDamaged(const DamagedLayer& damaged) {
@@ -44,15 +80,15 @@ Registered LayerRegistry::AddDamaged(const DamagedLayer& damaged) {
   const auto found = entries_.find(damaged.name);
   const bool is_known = found != entries_.end() && found->second.id == damaged.id;
   if (!is_known && !IsNews(damaged.name, damaged.id)) return {};
-  Entry& entry = entries_[damaged.name];
-  return {nullptr, std::exchange(entry, Entry{damaged.id, nullptr, damaged.error}).layer};
+  Entry entry = {.id = damaged.id, .kind = damaged.kind, .named = {}, .damage = damaged.error};
+  return {nullptr, Put(damaged.name, std::move(entry))};
 }
 
 std::shared_ptr<Layer> LayerRegistry::Erase(const LayerKey& key) {
   MutexLock lock(mutex_);
   const auto found = entries_.find(key.name);
   if (found == entries_.end() || found->second.id != key.id) return nullptr;
-  std::shared_ptr<Layer> erased = std::move(found->second.layer);
+  std::shared_ptr<Layer> erased = std::move(found->second.named.layer);
   entries_.erase(found);
   return erased;
 }
@@ -62,7 +98,7 @@ std::vector<std::shared_ptr<Layer>> LayerRegistry::GoBack(int64_t revision) {
   MutexLock lock(mutex_);
   if (revision >= revision_) return erased;
   for (auto& [name, entry] : entries_) {
-    if (entry.layer != nullptr) erased.push_back(std::move(entry.layer));
+    if (entry.named.layer != nullptr) erased.push_back(std::move(entry.named.layer));
   }
   entries_.clear();
   revision_ = 0;
@@ -78,7 +114,8 @@ std::vector<std::shared_ptr<Layer>> LayerRegistry::CatchUp(
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     const int64_t id = entry->second.id;
     const bool lives = id > revision || std::ranges::binary_search(*living, id);
-    if (!lives && entry->second.layer != nullptr) erased.push_back(entry->second.layer);
+    const std::shared_ptr<Layer>& layer = entry->second.named.layer;
+    if (!lives && layer != nullptr) erased.push_back(layer);
     entry = lives ? std::next(entry) : entries_.erase(entry);
   }
   return erased;
@@ -89,35 +126,55 @@ int64_t LayerRegistry::size() const {
   return static_cast<int64_t>(entries_.size());
 }
 
-int64_t LayerRegistry::damaged() const {
+template <typename Predicate>
+int64_t LayerRegistry::Count(Predicate includes) const {
   MutexLock lock(mutex_);
-  return std::ranges::count_if(entries_,
-                               [](const auto& entry) { return entry.second.layer == nullptr; });
+  return std::ranges::count_if(entries_, [&](const auto& entry) { return includes(entry.second); });
+}
+
+int64_t LayerRegistry::chains() const {
+  return Count([](const Entry& entry) { return entry.named.chain != nullptr; });
+}
+
+int64_t LayerRegistry::damaged() const {
+  return Count([](const Entry& entry) { return entry.is_damaged(); });
 }
 
 int64_t LayerRegistry::behind() const {
-  MutexLock lock(mutex_);
-  return std::ranges::count_if(entries_, [](const auto& entry) {
-    return entry.second.layer != nullptr && entry.second.layer->IsBehind();
+  return Count([](const Entry& entry) {
+    return entry.named.layer != nullptr && entry.named.layer->IsBehind();
   });
 }
 
-std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after, size_t limit,
-                                                         const NamePredicate& includes) const {
+template <typename T>
+std::vector<T> LayerRegistry::PageAfter(const std::string& after, size_t limit,
+                                        const NamePredicate& includes,
+                                        T NamedEntry::*member) const {
   MutexLock lock(mutex_);
-  std::vector<std::shared_ptr<Layer>> page;
+  std::vector<T> page;
   for (auto it = entries_.upper_bound(after); it != entries_.end() && page.size() < limit; ++it) {
-    if (it->second.layer != nullptr && includes(it->first)) page.push_back(it->second.layer);
+    const T& value = it->second.named.*member;
+    if (value != nullptr && includes(it->first)) page.push_back(value);
   }
   return page;
 }
 
-std::vector<std::shared_ptr<Layer>> LayerRegistry::WithPrefix(const std::string& prefix) const {
+std::vector<std::shared_ptr<Layer>> LayerRegistry::After(const std::string& after, size_t limit,
+                                                         const NamePredicate& includes) const {
+  return PageAfter(after, limit, includes, &NamedEntry::layer);
+}
+
+std::vector<std::shared_ptr<const ChainRecord>> LayerRegistry::ChainsAfter(
+    const std::string& after, size_t limit, const NamePredicate& includes) const {
+  return PageAfter(after, limit, includes, &NamedEntry::chain);
+}
+
+std::vector<NamedEntry> LayerRegistry::WithPrefix(const std::string& prefix) const {
   MutexLock lock(mutex_);
-  std::vector<std::shared_ptr<Layer>> found;
+  std::vector<NamedEntry> found;
   for (auto it = entries_.lower_bound(prefix);
        it != entries_.end() && it->first.starts_with(prefix); ++it) {
-    if (it->second.layer != nullptr) found.push_back(it->second.layer);
+    if (!it->second.is_damaged()) found.push_back(it->second.named);
   }
   return found;
 }

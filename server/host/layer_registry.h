@@ -1,4 +1,4 @@
-// The layers that are known here, by name.
+// The layers and chains that are known here, by name.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,19 @@
 
 namespace tconv::server {
 
-// What came of a layer of the store.
+// What came of a layer or chain of the store.
 struct Registered {
-  // The one that stands for it. Null when it is damaged, and when it has been
-  // deleted since.
+  // The one that stands for it. Null when it is damaged, when it has been deleted
+  // since, and for a chain.
   std::shared_ptr<Layer> layer;
-  // The one that had its name until now; null: none.
+  // The layer that had its name until now; null: none.
   std::shared_ptr<Layer> replaced;
+};
+
+// What a name stands for: one of the two.
+struct NamedEntry {
+  std::shared_ptr<Layer> layer;
+  std::shared_ptr<const ChainRecord> chain;
 };
 
 // Also knows the names that the store cannot read a layer for, so that they are
@@ -35,35 +41,43 @@ class LayerRegistry {
 
   // NOT_FOUND; DATA_LOSS for a damaged layer.
   StatusOr<std::shared_ptr<Layer>> Find(const std::string& name) const;
-  // Of a damaged layer, too. NOT_FOUND.
-  StatusOr<int64_t> IdOf(const std::string& name) const;
+  // Likewise.
+  StatusOr<std::shared_ptr<const ChainRecord>> FindChain(const std::string& name) const;
+  StatusOr<NamedEntry> FindAny(const std::string& name) const;
+  // Of a damaged one, too. NOT_FOUND.
+  StatusOr<int64_t> IdOf(const std::string& name, EntryKind kind) const;
 
   // There is one Layer for each id.
   Registered Add(const LayerRecord& record);
+  Registered AddChain(const ChainRecord& record);
   Registered AddDamaged(const DamagedLayer& damaged);
 
-  // Erases the layer if it still has the name; returns it unless it was damaged.
+  // Erases what has the key if it still has the name; returns an intact layer.
   std::shared_ptr<Layer> Erase(const LayerKey& key);
   // The store is at `revision`. When that is before what has been told, somebody put
   // back an older store: erases and returns all layers, to be added anew.
   std::vector<std::shared_ptr<Layer>> GoBack(int64_t revision);
-  // All changes up to `revision` have been told. Erases and returns the layers that
-  // are not among the `living` of that revision; nothing: none was deleted.
+  // All changes up to `revision` have been told. Erases what is not among the `living`
+  // of that revision, and returns the layers; nothing: none was deleted.
   std::vector<std::shared_ptr<Layer>> CatchUp(int64_t revision,
                                               const std::optional<std::vector<int64_t>>& living);
 
   int64_t size() const;
-  // Those of them that the store cannot read, and those of which an older state is
-  // served than the store has.
+  // Of these, intact chains, what the store cannot read, and layers of which an older
+  // state is served than the store has.
+  int64_t chains() const;
   int64_t damaged() const;
   int64_t behind() const;
   // At most `limit` layers whose names come after `after` and satisfy `includes`,
   // in the order of their names. Without the damaged ones.
   std::vector<std::shared_ptr<Layer>> After(const std::string& after, size_t limit,
                                             const NamePredicate& includes) const;
+  std::vector<std::shared_ptr<const ChainRecord>> ChainsAfter(const std::string& after,
+                                                              size_t limit,
+                                                              const NamePredicate& includes) const;
 
   // All whose names begin with `prefix`. Without the damaged ones.
-  std::vector<std::shared_ptr<Layer>> WithPrefix(const std::string& prefix) const;
+  std::vector<NamedEntry> WithPrefix(const std::string& prefix) const;
 
   // A free name as Keras generates them: the stem, then stem_1, stem_2, ...
   // The next call with the same stem goes on from there.
@@ -72,17 +86,30 @@ class LayerRegistry {
  private:
   struct Entry {
     int64_t id = 0;
-    std::shared_ptr<Layer> layer;  // null: damaged
+    EntryKind kind = EntryKind::kLayer;
+    NamedEntry named;  // neither: damaged
     Status damage;
+
+    bool is_damaged() const { return named.layer == nullptr && named.chain == nullptr; }
   };
 
-  // Whether the store had a layer with this id and name later than the one that is
+  // Null: nothing of this kind has the name.
+  const Entry* FindEntry(const std::string& name, EntryKind kind) const TCONV_REQUIRES(mutex_);
+  // Whether the store had an entry with this id and name later than the one that is
   // known here, if any.
   bool IsNews(const std::string& name, int64_t id) const TCONV_REQUIRES(mutex_);
+  // Returns the layer that had the name until now.
+  std::shared_ptr<Layer> Put(const std::string& name, Entry entry) TCONV_REQUIRES(mutex_);
+  template <typename Predicate>
+  int64_t Count(Predicate includes) const;
+  // Whatever `member` of a NamedEntry is, as After().
+  template <typename T>
+  std::vector<T> PageAfter(const std::string& after, size_t limit, const NamePredicate& includes,
+                           T NamedEntry::*member) const;
 
   mutable Mutex mutex_;
   std::map<std::string, Entry> entries_ TCONV_GUARDED_BY(mutex_);
-  // A layer of the store with an id up to this one is known here.
+  // What the store has with an id up to this one is known here.
   int64_t revision_ TCONV_GUARDED_BY(mutex_) = 0;
   std::map<std::string, int64_t> generated_ TCONV_GUARDED_BY(mutex_);
 };

@@ -133,7 +133,9 @@ StatusOr<BackwardResult> LayerTraining::Backward(const BackwardJob& job) {
   BackwardResult result;
   TCONV_ASSIGN_OR_RETURN(const LayerCatalog::Served served, catalog_.FindServed(job.layer));
   const auto& [layer, weights] = served;
-  if (weights->version < job.min_version) return VersionNotServed(*layer, job.min_version);
+  if (weights->version < job.min_version) {
+    return VersionNotServed(VersionedLayers(layer), job.min_version);
+  }
   const auto settings = layer->settings();
   TCONV_ASSIGN_OR_RETURN(
       const DeconvProblem problem,

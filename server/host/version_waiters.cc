@@ -27,14 +27,29 @@ milliseconds WaitOf(const QueuedCall& call) {
 
 }  // namespace
 
-Status VersionNotServed(const Layer& layer, int64_t version) {
-  const Status trouble = layer.trouble();
+int64_t VersionedLayers::served_version() const {
+  int64_t sum = 0;
+  for (const auto& layer : layers) sum += layer->snapshot().weights_version;
+  return sum;
+}
+
+int64_t VersionedLayers::newest_version() const {
+  int64_t sum = 0;
+  for (const auto& layer : layers) sum += layer->newest().weights_version;
+  return sum;
+}
+
+Status VersionNotServed(const VersionedLayers& layers, int64_t version) {
+  std::string troubles;
+  for (const auto& layer : layers.layers) {
+    const Status trouble = layer->trouble();
+    if (!trouble.ok()) troubles += ": " + MessageOf(trouble);
+  }
   return RetryAfter(kRetryDelay,
                     MakeError(StatusCode::kUnavailable,
-                              "min_version: layer \"{}\" is served at version {} here, not yet at "
-                              "{}{}{}",
-                              layer.name(), layer.snapshot().weights_version, version,
-                              trouble.ok() ? "" : ": ", MessageOf(trouble)));
+                              "min_version: {} is served at version {} here, not yet "
+                              "at {}{}",
+                              layers.name, layers.served_version(), version, troubles));
 }
 
 VersionWaiters::VersionWaiters() : thread_([this] { ServeWaiters(); }) {}
@@ -48,9 +63,9 @@ VersionWaiters::~VersionWaiters() {
   thread_.join();
 }
 
-void VersionWaiters::Await(std::shared_ptr<const Layer> layer, int64_t version, QueuedCall& call,
+void VersionWaiters::Await(VersionedLayers layers, int64_t version, QueuedCall& call,
                            AdmissionQueue& queue) {
-  Waiter waiter{std::move(layer), version, &call, &queue};
+  Waiter waiter{std::move(layers), version, &call, &queue};
   {
     MutexLock lock(mutex_);
     // Under the lock: a version that is published from here on finds the call waiting.
@@ -63,14 +78,22 @@ void VersionWaiters::Await(std::shared_ptr<const Layer> layer, int64_t version, 
   GoOn(waiter);
 }
 
+const Layer* VersionWaiters::DeletedOf(const Waiter& waiter) {
+  const auto& layers = waiter.layers.layers;
+  const auto deleted =
+      std::ranges::find_if(layers, [](const auto& layer) { return layer->is_deleted(); });
+  return deleted == layers.end() ? nullptr : deleted->get();
+}
+
 bool VersionWaiters::IsOver(const Waiter& waiter) {
-  return waiter.layer->is_deleted() || waiter.layer->snapshot().weights_version >= waiter.version;
+  return DeletedOf(waiter) != nullptr || waiter.layers.served_version() >= waiter.version;
 }
 
 void VersionWaiters::GoOn(const Waiter& waiter) {
-  const Layer& layer = *waiter.layer;
-  if (layer.is_deleted()) return waiter.call->Drop(LayerNotFound(layer.name()));
-  if (!IsOver(waiter)) return waiter.call->Drop(VersionNotServed(layer, waiter.version));
+  if (const Layer* const deleted = DeletedOf(waiter)) {
+    return waiter.call->Drop(LayerNotFound(deleted->name()));
+  }
+  if (!IsOver(waiter)) return waiter.call->Drop(VersionNotServed(waiter.layers, waiter.version));
   waiter.queue->Submit(*waiter.call);
 }
 
@@ -89,7 +112,10 @@ bool VersionWaiters::Abandon(QueuedCall& call) {
 void VersionWaiters::Notify(const Layer& layer) {
   MutexLock lock(mutex_);
   for (auto entry = waiters_.begin(); entry != waiters_.end();) {
-    const bool is_over = entry->second.layer.get() == &layer && IsOver(entry->second);
+    const auto& layers = entry->second.layers.layers;
+    const bool is_told =
+        std::ranges::find(layers, &layer, &std::shared_ptr<const Layer>::get) != layers.end();
+    const bool is_over = is_told && IsOver(entry->second);
     if (is_over) ready_.push_back(std::move(entry->second));
     entry = is_over ? waiters_.erase(entry) : std::next(entry);
   }

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "server/base/mutex.h"
@@ -16,8 +18,23 @@
 
 namespace tconv::server {
 
+// The layers that a version is of: one, or those of a chain, each once, whose versions
+// are added.
+struct VersionedLayers {
+  std::string name;  // as messages have it: layer "up"
+  std::vector<std::shared_ptr<const Layer>> layers;
+
+  explicit VersionedLayers(const std::shared_ptr<const Layer>& layer)
+      : name("layer \"" + layer->name() + "\""), layers({layer}) {}
+  VersionedLayers(const std::string& chain, std::vector<std::shared_ptr<const Layer>> its_layers)
+      : name("chain \"" + chain + "\""), layers(std::move(its_layers)) {}
+
+  int64_t served_version() const;
+  int64_t newest_version() const;
+};
+
 // What a call is told that asks for a version which is not served here.
-Status VersionNotServed(const Layer& layer, int64_t version);
+Status VersionNotServed(const VersionedLayers& layers, int64_t version);
 
 // Keeps calls away from the threads of their queue until the version that they ask
 // for is served. Thread-safe.
@@ -29,12 +46,11 @@ class VersionWaiters {
   VersionWaiters(const VersionWaiters&) = delete;
   VersionWaiters& operator=(const VersionWaiters&) = delete;
 
-  // Submits `call` to `queue` as soon as `layer` serves `version`, perhaps before
+  // Submits `call` to `queue` as soon as `layers` serve `version`, perhaps before
   // this returns. Else drops it: with VersionNotServed() a little before its
-  // deadline and after some seconds at most, with NOT_FOUND when the layer is
+  // deadline and after some seconds at most, with NOT_FOUND when a layer is
   // deleted.
-  void Await(std::shared_ptr<const Layer> layer, int64_t version, QueuedCall& call,
-             AdmissionQueue& queue);
+  void Await(VersionedLayers layers, int64_t version, QueuedCall& call, AdmissionQueue& queue);
 
   // Nobody waits for the answer any more: drops the call if it waits here. False
   // when it does not.
@@ -48,12 +64,14 @@ class VersionWaiters {
   using Clock = std::chrono::steady_clock;
 
   struct Waiter {
-    std::shared_ptr<const Layer> layer;
+    VersionedLayers layers;
     int64_t version = 0;
     QueuedCall* call = nullptr;
     AdmissionQueue* queue = nullptr;
   };
 
+  // Null: all are there.
+  static const Layer* DeletedOf(const Waiter& waiter);
   static bool IsOver(const Waiter& waiter);
   // Ends the waiting, with or without what was waited for.
   static void GoOn(const Waiter& waiter);

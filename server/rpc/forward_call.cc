@@ -20,7 +20,7 @@ constexpr int kOutputDataPath[] = {v1::ForwardResponse::kOutputFieldNumber,
 Status UnaryForwardCall::Accept() {
   observer().set_forward({});
   TCONV_ASSIGN_OR_RETURN(ForwardTerms terms, TakeTerms());
-  Expect(std::move(terms));
+  Expect(std::move(terms), caller());
   return OkStatus();
 }
 

@@ -62,6 +62,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   Status TakeStart(v1::ForwardStreamRequest request) TCONV_REQUIRES(mutex_) {
     if (!request.has_start()) return InvalidField("start", "expected this part first");
     start_ = std::move(*request.mutable_start());
+    caller_of_start_ = caller();
     TCONV_RETURN_IF_ERROR(UseLayer(start_.name()));
     const Status valid = CheckMinVersion(start_.min_version());
     if (!valid.ok()) return InField("start", valid);
@@ -99,8 +100,9 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   Status Open() {
     const auto header = TypeFromProto(start_.input());
     if (!header.ok()) return InField("start.input", header.status());
-    auto session = host_.StreamForward({start_.name(), header->dtype, header->shape,
-                                        start_.compute_losses(), start_.min_version()});
+    auto session =
+        host_.StreamForward({start_.name(), header->dtype, header->shape, start_.compute_losses(),
+                             start_.min_version(), &caller_of_start_});
     if (!session.ok()) return InField("start", session.status());
     TCONV_RETURN_IF_ERROR(
         Enlarge((*session)->buffer_bytes() + static_cast<int64_t>(kMostDataBytes)));
@@ -186,6 +188,7 @@ class ForwardStreamCall final : public StreamReactor<Reactor> {
   grpc::ByteBuffer received_;                // by the read under way
   grpc::ByteBuffer sent_;                    // by the write under way
   v1::ForwardStreamStart start_;             // of the turn that opens the session
+  Caller caller_of_start_;                   // likewise
   std::unique_ptr<ForwardSession> session_;  // set once, by a turn, under mutex_
 
   std::optional<IncomingElements> incoming_ TCONV_GUARDED_BY(mutex_);

@@ -56,11 +56,11 @@ class StreamedInfer final : public QueuedCall, public WaitingForward {
   const std::string& model() const { return request_.message().model_name(); }
 
   // Takes its place in the house. On an error it may be failed.
-  Status Accept(StatusOr<Stay> stay) {
+  Status Accept(StatusOr<Stay> stay, const Caller& caller) {
     TCONV_RETURN_IF_ERROR(stay.status());
     stay_.emplace(*std::move(stay));
     TCONV_ASSIGN_OR_RETURN(ForwardTerms terms, request_.TakeTerms(payloads_));
-    Expect(std::move(terms));
+    Expect(std::move(terms), caller);
     return OkStatus();
   }
 
@@ -199,7 +199,8 @@ class InferStreamCall final : public StreamReactor<Reactor, StreamCall>, public 
     TCONV_RETURN_IF_ERROR(request->Parse(&received_));
     observer().set_layer(request->model());
     Status accepted = caller().CheckLayer(request->model());
-    if (accepted.ok()) accepted = request->Accept(EnterHouse(static_cast<int64_t>(bytes)));
+    if (accepted.ok())
+      accepted = request->Accept(EnterHouse(static_cast<int64_t>(bytes)), caller());
     if (accepted.ok()) {
       unsubmitted_ = request.get();
     } else {

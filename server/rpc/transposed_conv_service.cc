@@ -1,6 +1,5 @@
 #include "server/rpc/transposed_conv_service.h"
 
-#include <algorithm>
 #include <optional>
 #include <span>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "server/rpc/forward_stream.h"
 #include "server/rpc/get_weights_stream.h"
 #include "server/rpc/layer_info_codec.h"
+#include "server/rpc/page_size.h"
 #include "server/rpc/set_weights_stream.h"
 #include "server/wire/tensor_codec.h"
 
@@ -16,9 +16,6 @@ namespace tconv::server {
 namespace {
 
 constexpr const char* kService = v1::TransposedConvService::service_full_name();
-
-constexpr int kDefaultPageSize = 100;
-constexpr int kMaxPageSize = 1000;
 
 std::span<const int64_t> DimsOf(const google::protobuf::RepeatedField<int64_t>& dims) {
   return {dims.data(), static_cast<size_t>(dims.size())};
@@ -151,11 +148,7 @@ StatusOr<v1::GetResponse> TransposedConvServiceImpl::DoGet(const v1::GetRequest&
 
 StatusOr<v1::ListResponse> TransposedConvServiceImpl::DoList(const v1::ListRequest& request,
                                                              const Parts& parts) {
-  if (request.page_size() < 0) {
-    return InvalidField("page_size", "expected 0 or more, got {}", request.page_size());
-  }
-  const int limit = request.page_size() == 0 ? kDefaultPageSize
-                                             : std::min<int>(request.page_size(), kMaxPageSize);
+  TCONV_ASSIGN_OR_RETURN(const size_t limit, PageSizeOf(request));
   // The token is the name that the page before ended with.
   const LayerPage page = host_.List(request.page_token(), limit, [&](const std::string& name) {
     return parts.caller.MayUse(name);

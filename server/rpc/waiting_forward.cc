@@ -7,8 +7,9 @@
 
 namespace tconv::server {
 
-void WaitingForward::Expect(ForwardTerms terms) {
+void WaitingForward::Expect(ForwardTerms terms, Caller caller) {
   terms_ = std::move(terms);
+  caller_ = std::move(caller);
   outlook_ = host_.OutlookOf(terms_.name, terms_.input->shape());
 }
 
@@ -37,6 +38,7 @@ ForwardJob WaitingForward::MakeJob() const {
   job.min_version = terms_.min_version;
   job.exact_version = terms_.exact_version;
   job.room = terms_.room;
+  job.caller = &caller_;
   return job;
 }
 

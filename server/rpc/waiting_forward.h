@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "server/access/caller.h"
 #include "server/base/status.h"
 #include "server/host/forward_job.h"
 #include "server/host/layer_host.h"
@@ -41,7 +42,7 @@ class WaitingForward {
 
  protected:
   // To be called once, before the call is submitted.
-  void Expect(ForwardTerms terms);
+  void Expect(ForwardTerms terms, Caller caller);
   const ForwardTerms& terms() const { return terms_; }
   std::chrono::nanoseconds LeastTime() const { return outlook_.least_time; }
   bool MayJoin(const QueuedCall& other) const;
@@ -64,6 +65,7 @@ class WaitingForward {
 
   LayerHost& host_;
   ForwardTerms terms_;
+  Caller caller_;
   ForwardOutlook outlook_;
 };
 

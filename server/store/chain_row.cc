@@ -28,8 +28,8 @@ StatusOr<ChainStep> StepFromProto(const StoredChain::Step& proto) {
     case StoredChain::Step::kLayer:
       return ChainStep(LayerKey{proto.layer().name(), proto.layer().id()});
     case StoredChain::Step::kActivation: {
-      TCONV_ASSIGN_OR_RETURN(const ObjectSpec spec, ObjectSpecFromProto(proto.activation()));
-      TCONV_ASSIGN_OR_RETURN(Activation activation, Activation::Make(spec));
+      TCONV_ASSIGN_OR_RETURN(Activation activation,
+                             MakeObject<Activation>(proto.activation(), "activation"));
       return ChainStep(std::move(activation));
     }
     case StoredChain::Step::STEP_NOT_SET:

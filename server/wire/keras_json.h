@@ -4,8 +4,10 @@
 #include <tconv/v1/layer.pb.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "server/base/status.h"
 #include "server/layer/geometry.h"
@@ -29,5 +31,17 @@ StatusOr<KerasLayer> ParseKerasJson(std::string_view text);
 // The serialized Keras 3 layer, with a build_config when `in_channels` > 0;
 // nothing when Keras has no form for the activation.
 std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_channels);
+
+// A layer or a function as a step of a Sequential.
+struct KerasStepLayer {
+  std::string name;  // in the place of the config's
+  LayerConfig config;
+  int64_t in_channels = 0;  // > 0
+};
+using KerasStep = std::variant<KerasStepLayer, Activation>;
+
+// The serialized Keras 3 Sequential; nothing when Keras has no form for a step, or when
+// a layer occurs twice. REQUIRES: the first step is a layer.
+std::optional<std::string> ToKerasJson(const std::string& name, std::span<const KerasStep> steps);
 
 }  // namespace tconv::server

@@ -4,6 +4,7 @@
 
 #include "server/layer/object_spec.h"
 #include "server/wire/keras_json.h"
+#include "server/wire/keras_layer_writer.h"
 #include "server/wire/keras_object_writer.h"
 
 namespace tconv::server {
@@ -14,10 +15,6 @@ using Json = OrderedJson;
 template <typename T>
 Json ToJson(std::string_view module, const std::optional<T>& object) {
   return object.has_value() ? ObjectToJson(module, object->spec()) : Json(nullptr);
-}
-
-Json ToJson(const DTypePolicy& policy) {
-  return Serialized("keras", "DTypePolicy", {{"name", policy.name}});
 }
 
 // Layers of Keras that take the arguments of a function.
@@ -33,24 +30,35 @@ constexpr ActivationLayer kActivationLayers[] = {
     {"softmax", "Softmax", "softmax"},
 };
 
-// The function's name when its arguments are the defaults, else the layer that
-// takes them, if there is one.
-std::optional<Json> ActivationToJson(const LayerConfig& config) {
-  const Activation& activation = config.activation;
-  const ObjectSpec& spec = activation.spec();
-  const StatusOr<Activation> by_name = Activation::Make({.name = spec.name, .arguments = {}});
-  if (by_name.ok() && *by_name == activation) return Json(spec.name);
+bool IsSaidByName(const Activation& activation) {
+  const auto by_name = Activation::Make({.name = activation.spec().name, .arguments = {}});
+  return by_name.ok() && *by_name == activation;
+}
 
+// The layer that takes the arguments of a function, if there is one.
+std::optional<Json> LayerWithArguments(const ObjectSpec& spec, const DTypePolicy& dtype) {
   for (const ActivationLayer& layer : kActivationLayers) {
     if (layer.function != spec.name) continue;
     // Layers refuse some arguments that functions take.
     const ObjectSpec layer_spec{std::string(layer.class_name), spec.arguments};
     if (!Activation::Make(layer_spec).ok()) return std::nullopt;
-    Json arguments = {{"name", layer.name}, {"trainable", true}, {"dtype", ToJson(config.dtype)}};
+    Json arguments = {{"name", layer.name}, {"trainable", true}, {"dtype", ToJson(dtype)}};
     for (const auto& [name, value] : spec.arguments) arguments[name] = ArgumentToJson(name, value);
     return Serialized("keras.layers", layer.class_name, std::move(arguments));
   }
   return std::nullopt;
+}
+
+// The function's name when its arguments are the defaults, else that layer.
+std::optional<Json> ActivationToJson(const LayerConfig& config) {
+  if (IsSaidByName(config.activation)) return Json(config.activation.spec().name);
+  return LayerWithArguments(config.activation.spec(), config.dtype);
+}
+
+}  // namespace
+
+Json ToJson(const DTypePolicy& policy) {
+  return Serialized("keras", "DTypePolicy", {{"name", policy.name}});
 }
 
 Json BuildConfig(const LayerConfig& config, int64_t in_channels) {
@@ -59,9 +67,7 @@ Json BuildConfig(const LayerConfig& config, int64_t in_channels) {
   return {{"input_shape", shape}};
 }
 
-}  // namespace
-
-std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_channels) {
+std::optional<Json> LayerToJson(const LayerConfig& config, int64_t in_channels) {
   std::optional<Json> activation = ActivationToJson(config);
   if (!activation.has_value()) return std::nullopt;
 
@@ -90,7 +96,22 @@ std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_cha
 
   Json layer = Serialized("keras.layers", ClassName(config.spatial_rank), std::move(json));
   if (in_channels > 0) layer["build_config"] = BuildConfig(config, in_channels);
-  return ToText(layer);
+  return layer;
+}
+
+std::optional<Json> ActivationLayerToJson(const Activation& activation, const DTypePolicy& dtype) {
+  const ObjectSpec& spec = activation.spec();
+  if (!IsSaidByName(activation)) return LayerWithArguments(spec, dtype);
+  return Serialized("keras.layers", "Activation",
+                    {{"name", "activation"},
+                     {"trainable", true},
+                     {"dtype", ToJson(dtype)},
+                     {"activation", spec.name}});
+}
+
+std::optional<std::string> ToKerasJson(const LayerConfig& config, int64_t in_channels) {
+  const std::optional<Json> layer = LayerToJson(config, in_channels);
+  return layer.has_value() ? std::optional(ToText(*layer)) : std::nullopt;
 }
 
 }  // namespace tconv::server

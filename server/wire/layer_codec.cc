@@ -18,16 +18,6 @@ using google::protobuf::RepeatedField;
 constexpr char kDefaultKernelInitializer[] = "glorot_uniform";
 constexpr char kDefaultBiasInitializer[] = "zeros";
 
-// T is Activation, Initializer, Regularizer or Constraint.
-template <typename T>
-StatusOr<T> MakeObject(const v1::KerasObject& proto, std::string_view field) {
-  const StatusOr<ObjectSpec> spec = ObjectSpecFromProto(proto);
-  if (!spec.ok()) return InField(field, spec.status());
-  StatusOr<T> object = T::Make(*spec);
-  if (!object.ok()) return InField(field, object.status());
-  return object;
-}
-
 using Proto = v1::LayerConfig;
 
 // One of the objects that a layer may be without, in the message and in the

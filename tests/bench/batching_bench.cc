@@ -46,7 +46,7 @@ struct House {
       server::Planner::Make(*server::MakeStrategies(*pool), "").value();
   server::PlanCache plans{*planner, int64_t{1} << 30};
   server::MemoryStore store{int64_t{1} << 30};
-  const std::unique_ptr<LayerHost> host = LayerHost::Open(store, plans, {}).value();
+  const std::unique_ptr<LayerHost> host = LayerHost::Open(store, plans, *pool, {}).value();
 };
 
 // The times of the calls of one caller until `end`, in milliseconds.

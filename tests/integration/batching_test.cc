@@ -54,7 +54,7 @@ class BatchingTest : public ::testing::TestWithParam<House> {
       Planner::Make(*MakeStrategies(*pool_), "").value();
   PlanCache plans_{*planner_, int64_t{1} << 28};
   MemoryStore store_{int64_t{1} << 28};
-  const std::unique_ptr<LayerHost> host_ = LayerHost::Open(store_, plans_, {}).value();
+  const std::unique_ptr<LayerHost> host_ = LayerHost::Open(store_, plans_, *pool_, {}).value();
   AdmissionQueue queue_{{.handler_threads = 6,
                          .max_batch = GetParam().max_batch,
                          .batch_delay = GetParam().batch_delay},

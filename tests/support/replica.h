@@ -45,7 +45,7 @@ class Replica {
  public:
   // `store` must be one that can be followed, and outlive the replica.
   explicit Replica(server::LayerStore& store, const server::HostLimits& limits = {})
-      : link_(store), host_(server::LayerHost::Open(link_, plans_, limits).value()) {
+      : link_(store), host_(server::LayerHost::Open(link_, plans_, *pool_, limits).value()) {
     host_->health().SetHealthListener([this] {
       server::MutexLock lock(mutex_);
       health_changed_.NotifyAll();

@@ -14,6 +14,7 @@
 #include "server/host/layer_host.h"
 #include "server/store/memory_store.h"
 #include "tests/support/parity.h"
+#include "tests/support/session_stream.h"
 #include "tests/support/shape_table.h"
 #include "tests/support/status_matchers.h"
 
@@ -21,14 +22,17 @@ namespace tconv::server {
 namespace {
 
 using ::tconv::testing::DifferenceOf;
+using ::tconv::testing::HaveEqualBits;
 using ::tconv::testing::IsOk;
 using ::tconv::testing::ParseShapeRow;
+using ::tconv::testing::PassThrough;
 using ::tconv::testing::RandomShapeRow;
 using ::tconv::testing::RandomTensor;
 using ::tconv::testing::RandomWeights;
 using ::tconv::testing::ReadShapeTable;
 using ::tconv::testing::ShapeRow;
 using ::tconv::testing::StatusIs;
+using ::tconv::testing::Streamed;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -39,7 +43,7 @@ class Host {
  public:
   explicit Host(const HostLimits& limits, const std::string& strategy = "")
       : planner_(Planner::Make(MakeStrategies(*pool_).value(), strategy).value()),
-        host_(LayerHost::Open(store_, plans_, limits).value()) {}
+        host_(LayerHost::Open(store_, plans_, *pool_, limits).value()) {}
 
   LayerHost& operator*() { return *host_; }
   LayerHost* operator->() { return host_.get(); }
@@ -70,75 +74,6 @@ class Host {
   std::unique_ptr<LayerHost> host_;
 };
 
-// [n, c, rows, ...] as [n, rows, c, ...]; of channels_last as it is. Also the way
-// back, for the shape [n, rows, c, ...].
-std::vector<std::byte> InOtherOrder(ConstTensorView tensor, DataFormat format, int64_t a,
-                                    int64_t b) {
-  const auto size = static_cast<size_t>(tensor.size_bytes());
-  std::vector<std::byte> bytes(size);
-  if (size == 0) return bytes;
-  std::memcpy(bytes.data(), tensor.data, size);
-  if (format == DataFormat::kChannelsLast) return bytes;
-  const auto outer = static_cast<size_t>(tensor.shape[0] * a * b);
-  const size_t block = size / outer;
-  for (size_t i = 0; i < outer; ++i) {
-    const auto n = i / static_cast<size_t>(a * b);
-    const auto x = i / static_cast<size_t>(b) % static_cast<size_t>(a);
-    const auto y = i % static_cast<size_t>(b);
-    const size_t to = (n * static_cast<size_t>(b) + y) * static_cast<size_t>(a) + x;
-    std::memcpy(bytes.data() + to * block, tensor.data + i * block, block);
-  }
-  return bytes;
-}
-
-struct Streamed {
-  Tensor output;
-  std::vector<Loss> losses;
-};
-
-// Passes the input through the session in pieces of up to `piece_bytes`.
-Streamed PassThrough(ForwardSession& session, const ShapeRow& row, const Tensor& input,
-                     size_t piece_bytes) {
-  const DataFormat format = row.config.data_format;
-  const Shape& in = input.shape();
-  const std::vector<std::byte> sent = InOtherOrder(input.view(), format, in[1], in[2]);
-  std::vector<std::byte> received;
-  size_t position = 0;
-  while (!session.IsDone()) {
-    const auto room = session.Room();
-    EXPECT_THAT(room, IsOk());
-    const size_t bytes = std::min({room->size(), piece_bytes, sent.size() - position});
-    if (bytes > 0) {
-      std::memcpy(room->data(), sent.data() + position, bytes);
-      position += bytes;
-      session.Fill(bytes);
-    } else if (session.CanCompute()) {
-      EXPECT_THAT(session.Compute(), IsOk());
-    } else if (auto output = session.Take()) {
-      received.insert(received.end(), output->bytes.begin(), output->bytes.end());
-      session.Release();
-    } else {
-      ADD_FAILURE() << "the session is stuck";
-      break;
-    }
-  }
-  EXPECT_EQ(position, sent.size());
-  const Shape shape = session.output_shape();
-  Streamed streamed;
-  streamed.output = Tensor::Allocate(session.output_dtype(), shape).value();
-  EXPECT_EQ(received.size(), static_cast<size_t>(streamed.output.size_bytes()));
-  received =
-      InOtherOrder({session.output_dtype(), shape, received.data()}, format, shape[2], shape[1]);
-  std::copy(received.begin(), received.end(), streamed.output.mutable_view().data);
-  streamed.losses = session.losses();
-  return streamed;
-}
-
-bool HaveEqualBits(ConstTensorView a, ConstTensorView b) {
-  return a.shape == b.shape && a.dtype == b.dtype &&
-         std::equal(a.data, a.data + a.size_bytes(), b.data);
-}
-
 std::unique_ptr<ForwardSession> Open(Host& host, const ShapeRow& row, const Tensor& input) {
   return host->StreamForward({row.name, input.dtype(), input.shape(), true}).value();
 }
@@ -153,7 +88,7 @@ void ExpectBitsOfForward(const ShapeRow& row, const std::string& strategy, DType
   whole.Create(row);
   const Tensor input = RandomTensor(row.problem.src_shape(), dtype, 11);
   const auto session = Open(thin, row, input);
-  const Streamed streamed = PassThrough(*session, row, input, piece_bytes);
+  const Streamed streamed = PassThrough(*session, input, piece_bytes);
   const ForwardResult unary = thin.Forward(row, input);
   const ForwardResult at_once = whole.Forward(row, input);
   EXPECT_TRUE(HaveEqualBits(streamed.output.view(), unary.output)) << strategy << ": " << row.line;
@@ -223,7 +158,7 @@ TEST(ForwardSessionTest, HasNoOutputForNoImages) {
   host.Create(row);
   const Tensor input = Tensor::Allocate(DType::kFloat32, row.problem.src_shape()).value();
   const auto session = Open(host, row, input);
-  EXPECT_EQ(PassThrough(*session, row, input, 1).output.size_bytes(), 0);
+  EXPECT_EQ(PassThrough(*session, input, 1).output.size_bytes(), 0);
 }
 
 TEST(ForwardSessionTest, HoldsTwoSlabsOfInputAndOfOutput) {
@@ -264,7 +199,7 @@ TEST(ForwardSessionTest, KeepsTheWeightsThatItBeganWith) {
   ViewSource kernel(other->kernel.view());
   ViewSource bias(other->bias->view());
   ASSERT_THAT(host->SetWeights(row.name, WeightsSource{&kernel, &bias}, {}), IsOk());
-  const Streamed streamed = PassThrough(*session, row, input, 1000);
+  const Streamed streamed = PassThrough(*session, input, 1000);
   EXPECT_TRUE(HaveEqualBits(streamed.output.view(), before.output));
   EXPECT_EQ(session->weights_version(), 1);
 }
@@ -283,7 +218,7 @@ TEST(ForwardSessionTest, MayGiveMoreThanAForward) {
   host.Create(row);
   const Tensor input = RandomTensor(row.problem.src_shape(), DType::kFloat32, 11);
   const auto session = Open(host, row, input);
-  EXPECT_GT(PassThrough(*session, row, input, 1000).output.size_bytes(), 1000);
+  EXPECT_GT(PassThrough(*session, input, 1000).output.size_bytes(), 1000);
 }
 
 TEST(ForwardSessionTest, IsCheckedAsAForward) {

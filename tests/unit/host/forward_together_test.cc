@@ -35,7 +35,7 @@ class OneLayerHost {
  public:
   OneLayerHost(const ShapeRow& row, const std::string& strategy, const HostLimits& limits = {})
       : row_(row), planner_(Planner::Make(*MakeStrategies(*pool_), strategy).value()) {
-    host_ = LayerHost::Open(store_, plans_, limits).value();
+    host_ = LayerHost::Open(store_, plans_, *pool_, limits).value();
     testing::LentWeights weights(testing::RandomWeights(row.problem, row.config.dtype.variable, 1));
     EXPECT_THAT(host_->Create({"layer", row.config, {}, weights.source()}), IsOk());
   }

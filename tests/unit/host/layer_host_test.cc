@@ -81,7 +81,7 @@ class LayerHostTest : public ::testing::Test {
   void Restart(const HostLimits& limits) {
     host_.reset();
     plans_ = std::make_unique<PlanCache>(*planner_, int64_t{1} << 24);
-    host_ = LayerHost::Open(store_, *plans_, limits).value();
+    host_ = LayerHost::Open(store_, *plans_, *pool_, limits).value();
   }
 
   // A layer that multiplies by `kernel`.

@@ -98,7 +98,7 @@ TEST_F(LayerRegistryTest, ADamagedLayerKeepsItsNameAndIsNotListed) {
   EXPECT_EQ(AddDamaged("up", 1).replaced, layer);
   Add("other", 2);
   EXPECT_THAT(registry_.Find("up"), StatusIs(StatusCode::kDataLoss));
-  EXPECT_THAT(registry_.IdOf("up"), IsOkAndHolds(1));
+  EXPECT_THAT(registry_.IdOf("up", EntryKind::kLayer), IsOkAndHolds(1));
   EXPECT_THAT(registry_.After("", 10, testing::AnyName), ::testing::SizeIs(1));
 }
 

@@ -46,7 +46,9 @@ class VersionWaitersTest : public ::testing::Test {
     waiters_.Notify(*layer_);
   }
 
-  void Await(int64_t version, WaitingCall& call) { waiters_.Await(layer_, version, call, queue_); }
+  void Await(int64_t version, WaitingCall& call) {
+    waiters_.Await(VersionedLayers(layer_), version, call, queue_);
+  }
 
   AdmissionQueue queue_{{.handler_threads = 1}};
   VersionWaiters waiters_;
@@ -94,7 +96,7 @@ TEST_F(VersionWaitersTest, ACallIsToldBeforeItsDeadlineThatTheVersionIsNotHere) 
 
 TEST_F(VersionWaitersTest, TheReasonWhyAVersionIsNotHereIsTold) {
   layer_->SetTrouble(MakeError(StatusCode::kDataLoss, "the digest differs"));
-  EXPECT_THAT(VersionNotServed(*layer_, 4),
+  EXPECT_THAT(VersionNotServed(VersionedLayers(layer_), 4),
               StatusIs(StatusCode::kUnavailable, ::testing::HasSubstr("the digest differs")));
 }
 
@@ -106,7 +108,7 @@ TEST_F(VersionWaitersTest, ACallWithoutADeadlineWaitsForABoundedTime) {
     std::promise<Status> end;
   } call;
   const auto begin = steady_clock::now();
-  waiters_.Await(layer_, 4, call, queue_);
+  waiters_.Await(VersionedLayers(layer_), 4, call, queue_);
   EXPECT_THAT(call.end.get_future().get(), StatusIs(StatusCode::kUnavailable));
   EXPECT_GE(steady_clock::now() - begin, std::chrono::seconds(10));
 }

@@ -1,4 +1,4 @@
-#include "server/host/forward_session.h"
+#include "server/host/layer_session.h"
 
 #include <cassert>
 #include <cstring>
@@ -45,38 +45,46 @@ void FromStreamOrder(const std::byte* streamed, TensorView tensor) {
 
 }  // namespace
 
-ForwardSession::ForwardSession(const LayerConfig& config, std::shared_ptr<const Weights> weights,
-                               SlabComputation computation, DType dtype, bool compute_losses)
+LayerSession::LayerSession(const LayerConfig& config, std::shared_ptr<const Weights> weights,
+                           SlabComputation computation, DType dtype, bool compute_losses)
+    : LayerSession(config, std::move(weights), computation, dtype, compute_losses, nullptr,
+                   computation.problem().dst_shape()) {}
+
+LayerSession::LayerSession(const LayerConfig& config, std::shared_ptr<const Weights> weights,
+                           SlabComputation computation, DType dtype, bool compute_losses,
+                           Finish finish, const Shape& finished_shape)
     : config_(config),
       weights_(std::move(weights)),
       computation_(std::move(computation)),
       input_dtype_(dtype),
-      compute_losses_(compute_losses) {
+      compute_losses_(compute_losses),
+      finish_(std::move(finish)),
+      output_shape_(finished_shape) {
   facts_.weights_version = weights_->version;
   facts_.images = problem().batch;
 }
 
-int64_t ForwardSession::InputBytesOf(const DeconvProblem& slab) const {
+int64_t LayerSession::InputBytesOf(const DeconvProblem& slab) const {
   return ConstTensorView{input_dtype_, slab.src_shape(), nullptr}.size_bytes();
 }
 
-int64_t ForwardSession::OutputBytesOf(const DeconvProblem& slab) const {
+int64_t LayerSession::OutputBytesOf(const DeconvProblem& slab) const {
   return ConstTensorView{slab.dtype, slab.dst_shape(), nullptr}.size_bytes();
 }
 
-int64_t ForwardSession::input_bytes() const { return InputBytesOf(problem()); }
+int64_t LayerSession::input_bytes() const { return InputBytesOf(problem()); }
 
-int64_t ForwardSession::buffer_bytes() const {
+int64_t LayerSession::buffer_bytes() const {
   const bool is_converted = input_dtype_ != problem().dtype;
   return computation_.slabs().LargestBytes([&](const DeconvProblem& slab) {
     const int64_t source = ConstTensorView{slab.dtype, slab.src_shape(), nullptr}.size_bytes();
     // Besides what is held: the slab as it is computed, unless that is the same.
     return (kSlabsHeld + (is_planar() ? 1 : 0)) * (InputBytesOf(slab) + OutputBytesOf(slab)) +
-           (is_converted ? source : 0);
+           (is_converted ? source : 0) + (finish_ == nullptr ? 0 : OutputBytesOf(slab));
   });
 }
 
-StatusOr<std::span<std::byte>> ForwardSession::Room() {
+StatusOr<std::span<std::byte>> LayerSession::Room() {
   while (filling_ == nullptr) {
     if (next_slab_ == computation_.slabs().size() || !HasRoomForInput()) {
       return std::span<std::byte>();
@@ -87,19 +95,19 @@ StatusOr<std::span<std::byte>> ForwardSession::Room() {
       .subspan(filled_bytes_);
 }
 
-void ForwardSession::Fill(size_t bytes) {
+void LayerSession::Fill(size_t bytes) {
   filled_bytes_ += bytes;
   if (filled_bytes_ == static_cast<size_t>(filling_->size_bytes())) EndSlab();
 }
 
-bool ForwardSession::HasRoomForInput() const {
+bool LayerSession::HasRoomForInput() const {
   MutexLock lock(mutex_);
   return static_cast<int>(filled_.size()) + (is_computing_ ? 1 : 0) < kSlabsHeld;
 }
 
 // Begins with the rows that the slab shares with those before it, all of which
 // the last one has.
-Status ForwardSession::BeginSlab() {
+Status LayerSession::BeginSlab() {
   const Slab slab = computation_.slabs()[next_slab_];
   TCONV_ASSIGN_OR_RETURN(Tensor input, Tensor::Allocate(input_dtype_, slab.problem.src_shape(),
                                                         computation_.memory()));
@@ -119,19 +127,19 @@ Status ForwardSession::BeginSlab() {
   return OkStatus();
 }
 
-void ForwardSession::EndSlab() {
+void LayerSession::EndSlab() {
   last_filled_ = std::exchange(filling_, nullptr);
   MutexLock lock(mutex_);
   filled_.push_back({next_slab_++, last_filled_});
 }
 
-bool ForwardSession::CanCompute() const {
+bool LayerSession::CanCompute() const {
   MutexLock lock(mutex_);
   return !filled_.empty() && !is_computing_ && outputs_held_ < kSlabsHeld;
 }
 
 // The input of a slab as it is computed.
-StatusOr<std::shared_ptr<const Tensor>> ForwardSession::SourceOf(
+StatusOr<std::shared_ptr<const Tensor>> LayerSession::SourceOf(
     const Slab& slab, std::shared_ptr<const Tensor> input) const {
   if (is_planar()) {
     TCONV_ASSIGN_OR_RETURN(Tensor planes, Tensor::Allocate(input_dtype_, slab.problem.src_shape(),
@@ -148,7 +156,7 @@ StatusOr<std::shared_ptr<const Tensor>> ForwardSession::SourceOf(
 }
 
 // The output of a slab in stream order.
-StatusOr<Tensor> ForwardSession::OutputOf(const Slab& slab, ConstTensorView src) {
+StatusOr<Tensor> LayerSession::OutputOf(const Slab& slab, ConstTensorView src) {
   TCONV_ASSIGN_OR_RETURN(Tensor dst, Tensor::Allocate(slab.problem.dtype, slab.problem.dst_shape(),
                                                       computation_.memory()));
   TCONV_RETURN_IF_ERROR(computation_.Execute(slab, src, dst.mutable_view()));
@@ -157,6 +165,9 @@ StatusOr<Tensor> ForwardSession::OutputOf(const Slab& slab, ConstTensorView src)
     facts_.strategy = plan->strategy->name();
   }
   if (compute_losses_ && config_.activity_regularizer.has_value()) output_sums_.Add(dst.view());
+  if (finish_ != nullptr) {
+    TCONV_ASSIGN_OR_RETURN(dst, finish_(std::move(dst)));
+  }
   if (!is_planar()) return dst;
   TCONV_ASSIGN_OR_RETURN(Tensor streamed,
                          Tensor::Allocate(dst.dtype(), dst.shape(), computation_.memory()));
@@ -164,7 +175,7 @@ StatusOr<Tensor> ForwardSession::OutputOf(const Slab& slab, ConstTensorView src)
   return streamed;
 }
 
-ForwardSession::FilledSlab ForwardSession::TakeFilled() {
+LayerSession::FilledSlab LayerSession::TakeFilled() {
   MutexLock lock(mutex_);
   assert(!filled_.empty() && !is_computing_ && outputs_held_ < kSlabsHeld);
   FilledSlab filled = std::move(filled_.front());
@@ -174,7 +185,7 @@ ForwardSession::FilledSlab ForwardSession::TakeFilled() {
   return filled;
 }
 
-Status ForwardSession::Compute() {
+Status LayerSession::Compute() {
   FilledSlab filled = TakeFilled();
   const Slab slab = computation_.slabs()[filled.index];
   TCONV_ASSIGN_OR_RETURN(std::shared_ptr<const Tensor> src,
@@ -190,7 +201,7 @@ Status ForwardSession::Compute() {
   return OkStatus();
 }
 
-std::optional<ForwardSession::Output> ForwardSession::Take() {
+std::optional<LayerSession::Output> LayerSession::Take() {
   MutexLock lock(mutex_);
   if (computed_.empty()) return std::nullopt;
   Output output;
@@ -201,12 +212,12 @@ std::optional<ForwardSession::Output> ForwardSession::Take() {
   return output;
 }
 
-void ForwardSession::Release() {
+void LayerSession::Release() {
   MutexLock lock(mutex_);
   --outputs_held_;
 }
 
-bool ForwardSession::IsDone() const {
+bool LayerSession::IsDone() const {
   MutexLock lock(mutex_);
   return slabs_taken_ == computation_.slabs().size();
 }
