@@ -22,6 +22,31 @@ Options Named(Options options) {
   return options;
 }
 
+constexpr int32_t kLargestPage = 1000;
+
+// The items of all pages that list(page_token) answers.
+template <typename Item, typename Response, typename List>
+absl::StatusOr<std::vector<Item>> AllPages(
+    google::protobuf::RepeatedPtrField<Item>* (Response::*items)(), List list) {
+  std::vector<Item> all;
+  std::string page_token;
+  do {
+    absl::StatusOr<Response> page = list(page_token);
+    if (!page.ok()) return page.status();
+    for (Item& item : *((*page).*items)()) all.push_back(std::move(item));
+    page_token = page->next_page_token();
+  } while (!page_token.empty());
+  return all;
+}
+
+void SetStep(const ChainStep& step, v1::ChainStep& proto) {
+  if (const auto* layer = std::get_if<std::string>(&step)) {
+    proto.set_layer(*layer);
+  } else {
+    *proto.mutable_activation() = std::get<v1::KerasObject>(step);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Layer> Client::Create(NewLayer layer, const CallOptions& options) const {
@@ -104,16 +129,9 @@ absl::StatusOr<v1::ListResponse> Client::List(int32_t page_size, const std::stri
 }
 
 absl::StatusOr<std::vector<v1::Layer>> Client::ListAll(const CallOptions& options) const {
-  constexpr int32_t kLargestPage = 1000;
-  std::vector<v1::Layer> layers;
-  std::string page_token;
-  do {
-    auto page = List(kLargestPage, page_token, options);
-    if (!page.ok()) return page.status();
-    for (v1::Layer& layer : *page->mutable_layers()) layers.push_back(std::move(layer));
-    page_token = page->next_page_token();
-  } while (!page_token.empty());
-  return layers;
+  return AllPages(&v1::ListResponse::mutable_layers, [&](const std::string& page_token) {
+    return List(kLargestPage, page_token, options);
+  });
 }
 
 absl::Status Client::Delete(const std::string& name, const CallOptions& options) const {
@@ -158,6 +176,47 @@ absl::StatusOr<v1::Layer> Client::SetOptimizer(const std::string& name,
 absl::StatusOr<OptimizerStatus> Client::GetOptimizer(const std::string& name,
                                                      const CallOptions& options) const {
   return connection_->GetOptimizer(name, options);
+}
+
+absl::StatusOr<v1::Chain> Client::CreateChain(const std::string& name,
+                                              const std::vector<ChainStep>& steps,
+                                              const CallOptions& options) const {
+  v1::CreateChainRequest request;
+  request.set_name(name);
+  for (const ChainStep& step : steps) SetStep(step, *request.add_steps());
+  auto response = connection_->CreateChain(request, options);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_chain());
+}
+
+absl::StatusOr<v1::Chain> Client::GetChain(const std::string& name,
+                                           const CallOptions& options) const {
+  v1::GetChainRequest request;
+  request.set_name(name);
+  auto response = connection_->GetChain(request, options);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_chain());
+}
+
+absl::StatusOr<v1::ListChainsResponse> Client::ListChains(int32_t page_size,
+                                                          const std::string& page_token,
+                                                          const CallOptions& options) const {
+  v1::ListChainsRequest request;
+  request.set_page_size(page_size);
+  request.set_page_token(page_token);
+  return connection_->ListChains(request, options);
+}
+
+absl::StatusOr<std::vector<v1::Chain>> Client::ListAllChains(const CallOptions& options) const {
+  return AllPages(&v1::ListChainsResponse::mutable_chains, [&](const std::string& page_token) {
+    return ListChains(kLargestPage, page_token, options);
+  });
+}
+
+absl::Status Client::DeleteChain(const std::string& name, const CallOptions& options) const {
+  v1::DeleteChainRequest request;
+  request.set_name(name);
+  return connection_->DeleteChain(request, options).status();
 }
 
 absl::StatusOr<std::string> Client::GetLogLevel(const CallOptions& options) const {

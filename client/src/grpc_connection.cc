@@ -43,6 +43,10 @@ std::string TrainingPath(const char* method) {
   return absl::StrCat("/tconv.v1.TrainingService/", method);
 }
 
+std::string ChainPath(const char* method) {
+  return absl::StrCat("/tconv.v1.ChainService/", method);
+}
+
 // A step that the server knows by its name is made once, however often it comes.
 Repeatable RepeatableStep(const std::string& step_id) {
   return step_id.empty() ? Repeatable::kIfItNeverLeft : Repeatable::kAlways;
@@ -224,6 +228,31 @@ class GrpcConnection final : public Connection {
     request.set_name(name);
     return CallAnd(Terms(TrainingPath("GetOptimizer"), name, Repeatable::kAlways, options),
                    codec::Encode(request), DecodeGetOptimizer);
+  }
+
+  absl::StatusOr<v1::CreateChainResponse> CreateChain(const v1::CreateChainRequest& request,
+                                                      const CallOptions& options) override {
+    return CallWith<v1::CreateChainResponse>(
+        Terms(ChainPath("CreateChain"), request.name(), Repeatable::kIfItNeverLeft, options),
+        codec::Encode(request));
+  }
+  absl::StatusOr<v1::GetChainResponse> GetChain(const v1::GetChainRequest& request,
+                                                const CallOptions& options) override {
+    return CallWith<v1::GetChainResponse>(
+        Terms(ChainPath("GetChain"), request.name(), Repeatable::kAlways, options),
+        codec::Encode(request));
+  }
+  absl::StatusOr<v1::ListChainsResponse> ListChains(const v1::ListChainsRequest& request,
+                                                    const CallOptions& options) override {
+    return CallWith<v1::ListChainsResponse>(
+        Terms(ChainPath("ListChains"), kNoLayer, Repeatable::kAlways, options),
+        codec::Encode(request));
+  }
+  absl::StatusOr<v1::DeleteChainResponse> DeleteChain(const v1::DeleteChainRequest& request,
+                                                      const CallOptions& options) override {
+    return CallWith<v1::DeleteChainResponse>(
+        Terms(ChainPath("DeleteChain"), request.name(), Repeatable::kIfItNeverLeft, options),
+        codec::Encode(request));
   }
 
   absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,

@@ -4,6 +4,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <tconv/calls.h>
+#include <tconv/chain.h>
 #include <tconv/connection.h>
 #include <tconv/options.h>
 #include <tconv/tensor.h>
@@ -27,11 +28,15 @@ class SharedTensor;
 struct SharedForwardResult;
 
 // Layers by name. Every function is one call of tconv.v1.TransposedConvService, or
-// of tconv.v1.TrainingService where it is about training; their .proto documents its
-// errors, and Connection those of every call. All of them return when the answer is
-// there, except ForwardAsync. Tensors are sent from where they are and arrive where
-// they stay. Large ones travel as streams by themselves, except in training, where
-// a message has at most 2 GiB. RetryPolicy tells which calls are repeated.
+// of tconv.v1.TrainingService or tconv.v1.ChainService where it is about training or
+// chains; their .proto documents its errors, and Connection those of every call. All of
+// them return when the answer is there, except ForwardAsync. Tensors are sent from where
+// they are and arrive where they stay. Large ones travel as streams by themselves, except
+// in training, where a message has at most 2 GiB. RetryPolicy tells which calls are
+// repeated.
+//
+// The functions that compute an output, or its shape, take the name of a chain as they
+// take that of a layer.
 // Thread-safe; a copy shares the connection.
 class Client {
  public:
@@ -154,6 +159,26 @@ class Client {
   // FAILED_PRECONDITION: the layer has none.
   absl::StatusOr<OptimizerStatus> GetOptimizer(const std::string& name,
                                                const CallOptions& options = {}) const;
+
+  // Puts layers behind each other, under a name that no layer has: Forward of that name
+  // goes through all steps in one call. The first step is a layer, and every layer is
+  // built. NOT_FOUND: there is no such layer. ALREADY_EXISTS: the name is taken.
+  absl::StatusOr<v1::Chain> CreateChain(const std::string& name,
+                                        const std::vector<ChainStep>& steps,
+                                        const CallOptions& options = {}) const;
+
+  // Describes a chain.
+  absl::StatusOr<v1::Chain> GetChain(const std::string& name,
+                                     const CallOptions& options = {}) const;
+
+  // One page of chains, and all of them: as List() and ListAll().
+  absl::StatusOr<v1::ListChainsResponse> ListChains(int32_t page_size = 0,
+                                                    const std::string& page_token = {},
+                                                    const CallOptions& options = {}) const;
+  absl::StatusOr<std::vector<v1::Chain>> ListAllChains(const CallOptions& options = {}) const;
+
+  // Deletes a chain. Its layers stay, and calls that are running finish.
+  absl::Status DeleteChain(const std::string& name, const CallOptions& options = {}) const;
 
   // From which level on the server writes its log: "trace", "debug", "info",
   // "warning", "error", "critical" or "off".

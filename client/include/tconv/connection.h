@@ -8,6 +8,7 @@
 #include <tconv/options.h>
 #include <tconv/training.h>
 #include <tconv/v1/admin.pb.h>
+#include <tconv/v1/chain.pb.h>
 #include <tconv/v1/training.pb.h>
 #include <tconv/v1/transposed_conv.pb.h>
 
@@ -83,6 +84,16 @@ class Connection {
                                                  const CallOptions& options) = 0;
   virtual absl::StatusOr<OptimizerStatus> GetOptimizer(const std::string& name,
                                                        const CallOptions& options) = 0;
+
+  // Of tconv.v1.ChainService.
+  virtual absl::StatusOr<v1::CreateChainResponse> CreateChain(const v1::CreateChainRequest& request,
+                                                              const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::GetChainResponse> GetChain(const v1::GetChainRequest& request,
+                                                        const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ListChainsResponse> ListChains(const v1::ListChainsRequest& request,
+                                                            const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::DeleteChainResponse> DeleteChain(const v1::DeleteChainRequest& request,
+                                                              const CallOptions& options) = 0;
 
   // Of tconv.v1.AdminService.
   virtual absl::StatusOr<v1::GetLogLevelResponse> GetLogLevel(const v1::GetLogLevelRequest& request,

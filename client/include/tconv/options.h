@@ -17,13 +17,12 @@ namespace tconv {
 // it (google.rpc.RetryInfo). Other errors are never retried.
 //
 // By themselves are repeated: the calls that only read (Forward, Backward, GetWeights,
-// Get, List, ComputeOutputShape, GetOptimizer, CheckHealth), and those that cannot act
-// twice: SetTrainable; ApplyGradients and TrainStep, by the name of the step; and
-// SetWeights with `if_version`: if its first answer got lost, the second one is
-// ABORTED. The others (Create, Build, Delete, SetOptimizer, SetWeights without a
-// version) are repeated only when they have certainly not left this process, because no
-// connection could be made. ForwardStream, whose input cannot be taken back, is
-// never repeated.
+// Get, List, GetChain, ListChains, ComputeOutputShape, GetOptimizer, CheckHealth), and
+// those that cannot act twice: SetTrainable; ApplyGradients and TrainStep, by the name of the step;
+// and SetWeights with `if_version`: if its first answer got lost, the second one is ABORTED. The
+// others (Create, Build, Delete, CreateChain, DeleteChain, SetOptimizer, SetWeights without a
+// version) are repeated only when they have certainly not left this process, because no connection
+// could be made. ForwardStream, whose input cannot be taken back, is never repeated.
 //
 // Before attempt n + 1 the call waits a random time between one half and the
 // whole of min(first_delay * 2^(n - 1), max_delay), after the time that the server

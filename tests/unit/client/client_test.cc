@@ -79,6 +79,20 @@ TEST_F(ClientTest, ListAllFollowsThePageTokens) {
                                                           Property(&v1::Layer::name, "b"))));
 }
 
+TEST_F(ClientTest, ListAllChainsFollowsThePageTokens) {
+  v1::ListChainsResponse first, last;
+  first.add_chains()->set_name("a");
+  first.set_next_page_token("more");
+  last.add_chains()->set_name("b");
+  EXPECT_CALL(*connection_, ListChains(Property(&v1::ListChainsRequest::page_token, ""), _))
+      .WillOnce(Return(first));
+  EXPECT_CALL(*connection_, ListChains(Property(&v1::ListChainsRequest::page_token, "more"), _))
+      .WillOnce(Return(last));
+
+  EXPECT_THAT(client_.ListAllChains(), IsOkAndHolds(ElementsAre(Property(&v1::Chain::name, "a"),
+                                                                Property(&v1::Chain::name, "b"))));
+}
+
 TEST_F(ClientTest, PassesTheCallOptionsOn) {
   CallOptions options;
   EXPECT_CALL(*connection_, Delete)

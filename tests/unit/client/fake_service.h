@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "tests/unit/client/fake_chain_service.h"
 #include "tests/unit/client/fake_training_service.h"
 
 namespace tconv::testing {
@@ -192,7 +193,8 @@ class FakeServer {
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&service).RegisterService(&training).SetMaxReceiveMessageSize(-1);
+    builder.RegisterService(&service).RegisterService(&training).RegisterService(&chains);
+    builder.SetMaxReceiveMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10);
     server = builder.BuildAndStart();
     target = "127.0.0.1:" + std::to_string(port);
@@ -200,6 +202,7 @@ class FakeServer {
 
   FakeService service;
   FakeTrainingService training;
+  FakeChainService chains;
   std::unique_ptr<grpc::Server> server;
   std::string target;
 };

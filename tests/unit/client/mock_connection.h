@@ -45,6 +45,14 @@ class MockConnection : public Connection {
               (const std::string&, const NewOptimizer&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<OptimizerStatus>, GetOptimizer,
               (const std::string&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::CreateChainResponse>, CreateChain,
+              (const v1::CreateChainRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::GetChainResponse>, GetChain,
+              (const v1::GetChainRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::ListChainsResponse>, ListChains,
+              (const v1::ListChainsRequest&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::DeleteChainResponse>, DeleteChain,
+              (const v1::DeleteChainRequest&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::GetLogLevelResponse>, GetLogLevel,
               (const v1::GetLogLevelRequest&, const CallOptions&), (override));
   MOCK_METHOD(absl::StatusOr<v1::SetLogLevelResponse>, SetLogLevel,
