@@ -5,27 +5,16 @@
 #include <absl/status/statusor.h>
 #include <tconv/tensor.h>
 
-#include <cstdint>
-#include <functional>
 #include <iosfwd>
+
+#include "formats/npy.h"
 
 namespace tconv::cli {
 
-// Called while elements are transferred, with bytes done and bytes in all.
-using TransferObserver = std::function<void(int64_t done, int64_t total)>;
+using formats::TransferObserver;
 
-// Reads a whole .npy of version 1, 2 or 3 with little-endian elements of one of
-// these types, in C or Fortran order:
-//   '<f4' float32   '<f8' float64   '<f2' float16
-//   '<V2', '|V2' or 'bfloat16'      bfloat16, which numpy itself cannot name;
-//                                   '<V2' is what ml_dtypes makes it write
-// INVALID_ARGUMENT, with what to do about it: everything else, a damaged or
-// truncated file, bytes after the last element. Holds no more memory than the
-// file has bytes, whatever its header promises.
+// As in formats/npy.h.
 absl::StatusOr<Tensor> ReadNpy(std::istream& in, const TransferObserver& observer = {});
-
-// Writes version 1.0 in C order; bfloat16 as '<V2'.
-// UNKNOWN: the stream does not take it all.
 absl::Status WriteNpy(std::ostream& out, const Tensor& tensor,
                       const TransferObserver& observer = {});
 

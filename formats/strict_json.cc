@@ -1,10 +1,13 @@
-#include "server/wire/strict_json.h"
+#include "formats/strict_json.h"
+
+#include <absl/status/status.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
-namespace tconv::server {
+namespace tconv::formats {
 namespace {
 
 using Json = nlohmann::json;
@@ -16,6 +19,8 @@ constexpr size_t kMaxParserMessage = 160;
 // that is not allowed.
 class Builder final : public nlohmann::json_sax<Json> {
  public:
+  explicit Builder(size_t most_levels) : most_levels_(most_levels) {}
+
   bool null() override { return Add(nullptr); }
   bool boolean(bool value) override { return Add(value); }
   bool number_integer(int64_t value) override { return Add(value); }
@@ -66,8 +71,8 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
   bool Open(Json container) {
-    if (open_.size() == kMaxJsonDepth) {
-      return Fail(fmt::format("nested deeper than {} levels", kMaxJsonDepth));
+    if (open_.size() == most_levels_) {
+      return Fail(fmt::format("nested deeper than {} levels", most_levels_));
     }
     open_.push_back(Place(std::move(container)));
     return true;
@@ -83,6 +88,7 @@ class Builder final : public nlohmann::json_sax<Json> {
     return false;
   }
 
+  const size_t most_levels_;
   Json root_;
   // The containers that are not closed yet, outermost first. Their addresses
   // are stable: a container grows only while it is the innermost one.
@@ -93,17 +99,17 @@ class Builder final : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
-StatusOr<nlohmann::json> ParseStrictJson(std::string_view text) {
-  if (text.size() > kMaxJsonBytes) {
-    return MakeError(StatusCode::kInvalidArgument, "expected at most {} bytes of JSON, got {}",
-                     kMaxJsonBytes, text.size());
+absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.bytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("expected at most {} bytes of JSON, got {}", limits.bytes, text.size()));
   }
   // The parser would take a zero byte for the end of the text.
   const bool has_zero_byte = text.find('\0') != std::string_view::npos;
-  Builder builder;
+  Builder builder(limits.levels);
   if (has_zero_byte || !Json::sax_parse(text, &builder)) {
-    return MakeError(StatusCode::kInvalidArgument, "expected JSON: {}",
-                     has_zero_byte ? "the text has a zero byte" : builder.error());
+    return absl::InvalidArgumentError(fmt::format(
+        "expected JSON: {}", has_zero_byte ? "the text has a zero byte" : builder.error()));
   }
   return builder.TakeValue();
 }
@@ -116,4 +122,4 @@ std::string Excerpt(const nlohmann::json& value) {
   return text;
 }
 
-}  // namespace tconv::server
+}  // namespace tconv::formats
