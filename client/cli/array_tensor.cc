@@ -38,4 +38,12 @@ absl::StatusOr<formats::Array> ToArray(const Tensor& tensor) {
       fmt::format("dtype: expected a known type, got {}", DataTypeName(tensor.dtype())));
 }
 
+std::string FormatArray(const formats::Array& array) {
+  return fmt::format("{} {}", formats::NameOf(array.dtype), formats::ToString(array.shape));
+}
+
+Json DescribeArray(const formats::Array& array) {
+  return {{"dtype", formats::NameOf(array.dtype)}, {"shape", array.shape}};
+}
+
 }  // namespace tconv::cli

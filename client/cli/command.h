@@ -38,6 +38,12 @@ Command AddGetWeights(CLI::App& app);
 Command AddForward(CLI::App& app);
 Command AddOutputShape(CLI::App& app);
 
+// import_command.cc
+Command AddImport(CLI::App& app);
+
+// export_command.cc
+Command AddExport(CLI::App& app);
+
 // training_commands.cc
 Command AddBackward(CLI::App& app);
 Command AddApplyGradients(CLI::App& app);

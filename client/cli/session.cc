@@ -39,15 +39,6 @@ auto WithInput(const std::string& path, std::istream& standard_input, Read read)
   return result;
 }
 
-// The same with write(std::ostream&) and output.
-template <typename Write>
-absl::Status WithOutput(const std::string& path, std::ostream& standard_output, Write write) {
-  if (IsStandardStream(path)) return Annotate("standard output", write(standard_output));
-  std::ofstream file(path, std::ios::binary);
-  if (!file) return absl::UnknownError(fmt::format("{}: {}", path, std::strerror(errno)));
-  return Annotate(path, write(file));
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> Session::ReadText(const std::string& path) {
@@ -75,15 +66,23 @@ absl::StatusOr<Weights> Session::ReadWeights(const std::string& kernel_path,
   return weights;
 }
 
+absl::Status Session::Write(const std::string& path,
+                            const std::function<absl::Status(std::ostream&)>& write) {
+  if (IsStandardStream(path)) return Annotate("standard output", write(streams_.out));
+  std::ofstream file(path, std::ios::binary);
+  if (!file) return absl::UnknownError(fmt::format("{}: {}", path, std::strerror(errno)));
+  return Annotate(path, write(file));
+}
+
 absl::Status Session::WriteText(const std::string& path, const std::string& text) {
-  return WithOutput(path, streams_.out, [&text](std::ostream& out) {
+  return Write(path, [&text](std::ostream& out) {
     return out << text << std::flush ? absl::OkStatus() : absl::UnknownError("cannot be written");
   });
 }
 
 absl::Status Session::WriteTensor(const std::string& path, const Tensor& tensor) {
   Progress progress(streams_.terminal, fmt::format("writing {}", path));
-  return WithOutput(path, streams_.out, [&](std::ostream& out) {
+  return Write(path, [&](std::ostream& out) {
     return WriteNpy(out, tensor,
                     [&progress](int64_t done, int64_t total) { progress.Advance(done, total); });
   });

@@ -5,6 +5,7 @@
 #include <absl/status/statusor.h>
 #include <tconv/client.h>
 
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -40,7 +41,9 @@ class Session {
   // A kernel and, unless its path is empty, a bias.
   absl::StatusOr<Weights> ReadWeights(const std::string& kernel_path, const std::string& bias_path);
 
-  // UNKNOWN: the file cannot be written.
+  // The error of `write`, or UNKNOWN: the file cannot be written.
+  absl::Status Write(const std::string& path,
+                     const std::function<absl::Status(std::ostream&)>& write);
   absl::Status WriteText(const std::string& path, const std::string& text);
   absl::Status WriteTensor(const std::string& path, const Tensor& tensor);
 

@@ -67,13 +67,12 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 }
 
 std::vector<Command> AddCommands(CLI::App& app) {
-  return {AddCreate(app),       AddBuild(app),        AddSetWeights(app),
-          AddGetWeights(app),   AddForward(app),      AddOutputShape(app),
-          AddGet(app),          AddList(app),         AddDelete(app),
-          AddSetOptimizer(app), AddGetOptimizer(app), AddSetTrainable(app),
-          AddTrainStep(app),    AddBackward(app),     AddApplyGradients(app),
-          AddHealth(app),       AddLogLevel(app),     AddToken(app),
-          AddDemo(app),         AddBench(app)};
+  return {AddCreate(app),         AddBuild(app),        AddSetWeights(app), AddGetWeights(app),
+          AddForward(app),        AddOutputShape(app),  AddGet(app),        AddList(app),
+          AddDelete(app),         AddImport(app),       AddExport(app),     AddSetOptimizer(app),
+          AddGetOptimizer(app),   AddSetTrainable(app), AddTrainStep(app),  AddBackward(app),
+          AddApplyGradients(app), AddHealth(app),       AddLogLevel(app),   AddToken(app),
+          AddDemo(app),           AddBench(app)};
 }
 
 absl::StatusOr<ClientOptions> ToClientOptions(const GlobalOptions& options) {
