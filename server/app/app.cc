@@ -10,6 +10,7 @@
 #include "server/app/cpu_limit.h"
 #include "server/app/drain.h"
 #include "server/app/facts.h"
+#include "server/app/preload.h"
 #include "server/compute/backward_strategies.h"
 #include "server/compute/strategies.h"
 #include "server/store/open_store.h"
@@ -72,8 +73,13 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   if (options.store.empty()) {
     TCONV_ASSIGN_OR_RETURN(options.store, PrepareDefaultStore());
   }
+  std::vector<DeclaredLayer> declared;
+  if (!options.preload.empty()) {
+    TCONV_ASSIGN_OR_RETURN(declared, ReadPreload(options.preload));
+  }
   auto app = std::unique_ptr<App>(new App);
   TCONV_RETURN_IF_ERROR(app->OpenHost(options));
+  TCONV_RETURN_IF_ERROR(ApplyPreload(declared, *app->host_));
   TCONV_RETURN_IF_ERROR(app->OpenDoor(options));
   app->MakeServices(options);
   TCONV_RETURN_IF_ERROR(app->Listen(options));

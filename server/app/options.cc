@@ -43,6 +43,11 @@ void AddServiceOptions(OptionAdder& adder, ServerOptions& options) {
       ->type_name("STORE")
       ->default_str("in ~/.local/state");
   adder
+      .Add("preload", options.preload,
+           "Folder of model files: their layers are created, or get the weights of the files, "
+           "before the server listens")
+      ->type_name("FOLDER");
+  adder
       .Add("shared-memory-socket", options.shared_memory_socket,
            "Where clients on this host may hand over memory for their tensors")
       ->type_name("PATH");

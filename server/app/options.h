@@ -23,6 +23,7 @@ namespace tconv::server {
 struct ServerOptions {
   GrpcServerOptions grpc;
   std::string store;              // "sqlite:/path" or "memory:"; empty: DefaultStore()
+  std::string preload;            // folder of model files; empty: none
   std::string strategy = "auto";  // or the only one that may compute
   int compute_threads = 0;        // 0: the processors that the process may use
   int64_t plan_cache_bytes = int64_t{1} << 30;
