@@ -16,11 +16,15 @@ _protos = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else (
     pathlib.Path(__file__).resolve().parents[2] / "proto")
 _generated = tempfile.TemporaryDirectory()
 subprocess.run(["protoc", f"--proto_path={_protos}", f"--python_out={_generated.name}",
-                *sorted(_protos.glob("tconv/v1/*.proto"))], check=True)
+                *sorted(_protos.glob("tconv/v1/*.proto")),
+                *sorted(_protos.glob("inference/*.proto"))], check=True)
 sys.path.insert(0, _generated.name)
-from tconv.v1 import layer_pb2, tensor_pb2, training_pb2, transposed_conv_pb2
+from inference import grpc_inference_service_pb2
+from tconv.v1 import chain_pb2, layer_pb2, tensor_pb2, training_pb2, transposed_conv_pb2
 
-_SERVICES = {"TransposedConvService": transposed_conv_pb2, "TrainingService": training_pb2}
+_SERVICES = {"tconv.v1.TransposedConvService": transposed_conv_pb2,
+             "tconv.v1.ChainService": chain_pb2, "tconv.v1.TrainingService": training_pb2,
+             "inference.GRPCInferenceService": grpc_inference_service_pb2}
 _DTYPES = {np.dtype("<f4"): tensor_pb2.DATA_TYPE_FLOAT32,
            np.dtype("<f8"): tensor_pb2.DATA_TYPE_FLOAT64}
 
@@ -36,7 +40,7 @@ class Client:
     def call(self, rpc, **fields):
         """Calls <rpc> with the fields of its request, and returns the response."""
         service, messages = next((s, m) for s, m in _SERVICES.items() if hasattr(m, f"{rpc}Request"))
-        stub = self._channel.unary_unary(f"/tconv.v1.{service}/{rpc}",
+        stub = self._channel.unary_unary(f"/{service}/{rpc}",
                                          getattr(messages, f"{rpc}Request").SerializeToString,
                                          getattr(messages, f"{rpc}Response").FromString)
         return stub(getattr(messages, f"{rpc}Request")(**fields), timeout=60)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import google.protobuf
 from setuptools import setup
@@ -56,10 +57,14 @@ class PackWithProtos(sdist):
             shutil.copyfile(path, target)
 
 
+scratch = tempfile.TemporaryDirectory()
 setup(
     version=version(),
+    # Builds leave nothing in the sources, and may run side by side.
+    options={"build": {"build_base": scratch.name}, "egg_info": {"egg_base": scratch.name}},
     cmdclass={"build_py": BuildWithMessages, "sdist": PackWithProtos},
-    # Generated messages need at least the protobuf that they were generated with.
-    install_requires=["grpcio>=1.51", "numpy>=1.24", "xxhash>=2.0",
+    # Generated messages need at least the protobuf that they were generated with. Debian's xxhash
+    # says of itself that it is version 0.0.0.
+    install_requires=["grpcio>=1.51", "numpy>=1.24", "xxhash",
                       f"protobuf>={google.protobuf.__version__}"],
 )

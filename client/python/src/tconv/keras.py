@@ -6,7 +6,7 @@ of a class of Keras.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -18,6 +18,7 @@ from tconv.arrays import Array
 from tconv.client import Client
 from tconv.layers import keras_object
 from tconv.results import Weights
+from tconv.v1 import layer_pb2
 
 _CONV_TRANSPOSE = {
     f"{word}{rank}DTranspose" for word in ("Conv", "Convolution") for rank in (1, 2, 3)
@@ -90,22 +91,21 @@ def from_keras(
     Dropout and the like are no steps. All or nothing: when an error is raised, what has been
     created is deleted again.
 
-    TypeError: a layer that a server cannot host. ValueError: a layer that is not built.
-    AlreadyExists: a name is taken.
+    TypeError: a layer that a server cannot host. ValueError: a layer that is not built, or a
+    Sequential without any. AlreadyExists: a name is taken.
     """
     client = client or Client()
     name = name or model.name
     if _class_name(model) != "Sequential":
+        _check_conv_transpose(model)
         return _create_layer(client, model, name)
-    members = [layer for layer in _flattened(model) if _class_name(layer) not in _NO_STEPS]
-    for layer in members:
-        _check(layer)
+    members = _members(model)
     created: list[RemoteLayer] = []
     steps: list[Step] = []
     try:
         for layer in members:
             if _class_name(layer) in _ACTIVATIONS:
-                steps.append(_activation(layer))
+                steps.append(_activation(_class_name(layer), layer.get_config()))
             else:
                 created.append(_create_layer(client, layer, f"{name}.{layer.name}"))
                 steps.append(created[-1].name)
@@ -121,8 +121,18 @@ def _class_name(layer: Any) -> str:
     return type(layer).__name__
 
 
+def _members(model: Any) -> list[Any]:
+    """The layers of a Sequential, and of those within it, that are steps of a chain."""
+    members = [layer for layer in _flattened(model) if _class_name(layer) not in _NO_STEPS]
+    convs = [layer for layer in members if _class_name(layer) not in _ACTIVATIONS]
+    for layer in convs:
+        _check_conv_transpose(layer)
+    if not convs:
+        raise ValueError(f"{model.name}: expected at least one transposed convolution")
+    return members
+
+
 def _flattened(model: Any) -> Iterator[Any]:
-    """The layers of a Sequential and of those within it."""
     for layer in model.layers:
         if _class_name(layer) == "Sequential":
             yield from _flattened(layer)
@@ -130,35 +140,27 @@ def _flattened(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _check(layer: Any) -> None:
-    class_name = _class_name(layer)
-    if class_name in _ACTIVATIONS:
-        return
-    if class_name not in _CONV_TRANSPOSE:
+def _check_conv_transpose(layer: Any) -> None:
+    if _class_name(layer) not in _CONV_TRANSPOSE:
         raise TypeError(
-            f"{layer.name}: expected a transposed convolution or an activation, got {class_name}"
+            f"{layer.name}: expected a transposed convolution, got {_class_name(layer)}"
         )
     if not layer.get_weights():
         raise ValueError(f"{layer.name}: expected a layer that is built")
 
 
 def _create_layer(client: Client, layer: Any, name: str) -> RemoteLayer:
-    if _class_name(layer) not in _CONV_TRANSPOSE:
-        raise TypeError(
-            f"{layer.name}: expected a transposed convolution, got {_class_name(layer)}"
-        )
-    _check(layer)
     serialized = {"class_name": _class_name(layer), "config": layer.get_config()}
     client.create(serialized, name=name, weights=Weights(*layer.get_weights()))
     return RemoteLayer(client, name)
 
 
-def _activation(layer: Any) -> Any:
+def _activation(class_name: str, config: Mapping[str, Any]) -> layer_pb2.KerasObject:
     """The function that an activation layer is, with its arguments."""
-    config = {k: v for k, v in layer.get_config().items() if k not in _BOOKKEEPING}
-    if _class_name(layer) != "Activation":
-        return keras_object(_class_name(layer), **config)
-    function = config["activation"]
+    arguments = {name: value for name, value in config.items() if name not in _BOOKKEEPING}
+    if class_name != "Activation":
+        return keras_object(class_name, **arguments)
+    function = arguments["activation"]
     if isinstance(function, str):
         return keras_object(function)
-    return keras_object(function["class_name"], **function["config"])
+    return _activation(function["class_name"], function["config"])

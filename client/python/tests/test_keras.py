@@ -1,0 +1,123 @@
+"""Layers and models of Keras, without Keras."""
+
+import os
+import unittest
+import uuid
+
+import numpy as np
+
+import tconv
+
+
+class FakeLayer:
+    """What from_keras() sees of a layer."""
+
+    def __init__(self, name, weights=(), **config):
+        self.name, self._weights = name, list(weights)
+        self._config = {"name": name, "trainable": True, "dtype": "float32", **config}
+
+    def get_config(self):
+        return self._config
+
+    def get_weights(self):
+        return self._weights
+
+
+def fake(class_name, *arguments, **config):
+    return type(class_name, (FakeLayer,), {})(*arguments, **config)
+
+
+class Sequential:
+    def __init__(self, name, *layers):
+        self.name, self.layers = name, layers
+
+
+def conv(name, channels, filters, **config):
+    random = np.random.default_rng(channels)
+    weights = [random.standard_normal((2, 2, filters, channels), np.float32), np.ones(filters)]
+    return fake(
+        "Conv2DTranspose", name, weights, filters=filters, kernel_size=(2, 2), strides=(2, 2), **config
+    )
+
+
+class UnsuitableModelTest(unittest.TestCase):
+    def test_is_refused_before_anything_is_created(self):
+        class NoClient:
+            pass
+
+        built = conv("up", 3, 4)
+        for error, words, model in (
+            (TypeError, "pool: expected a transposed", fake("MaxPooling2D", "pool")),
+            (ValueError, "up: expected a layer that is built", fake("Conv2DTranspose", "up")),
+            (TypeError, "dense: expected", Sequential("s", built, fake("Dense", "dense"))),
+            (ValueError, "up2: expected", Sequential("s", built, fake("Conv2DTranspose", "up2"))),
+            (TypeError, "inner", Sequential("s", built, Sequential("t", fake("PReLU", "inner")))),
+            (ValueError, "s: expected at least one", Sequential("s", fake("ReLU", "relu"))),
+        ):
+            with self.subTest(words=words), self.assertRaisesRegex(error, words):
+                tconv.from_keras(model, NoClient())
+
+
+@unittest.skipUnless("TCONV_TARGET" in os.environ, "needs a server, at TCONV_TARGET")
+class FromKerasTest(unittest.TestCase):
+    def setUp(self):
+        self.client = tconv.Client(os.environ["TCONV_TARGET"])
+        self.addCleanup(self.client.close)
+        self.name = uuid.uuid4().hex
+        self.x = np.random.default_rng(0).standard_normal((2, 4, 4, 3), np.float32)
+
+    def names(self):
+        layers = [layer.name for layer in self.client.list_layers()]
+        chains = [chain.name for chain in self.client.list_chains()]
+        return [name for name in layers + chains if name.startswith(self.name)]
+
+    def test_a_layer_is_called_as_in_keras(self):
+        layer = conv("up", 3, 4, activation="relu")
+        remote = tconv.from_keras(layer, self.client, name=self.name)
+        y = np.einsum("nhwc,yxfc->nhywxf", self.x, layer.get_weights()[0]).reshape(2, 8, 8, 4) + 1
+        np.testing.assert_allclose(remote(self.x), np.maximum(y, 0), 1e-5, 1e-5)
+        np.testing.assert_array_equal(remote.get_weights()[0], layer.get_weights()[0])
+        remote.set_weights([np.zeros((2, 2, 4, 3)), np.full(4, 5.0)])
+        self.assertTrue((remote(self.x) == 5).all())
+        remote.delete()
+        self.assertEqual(self.names(), [])
+
+    def test_a_sequential_becomes_a_chain(self):
+        model = Sequential(
+            "decoder",
+            fake("InputLayer", "in"),
+            conv("up1", 3, 4),
+            fake("LeakyReLU", "leaky", negative_slope=0.25),
+            fake("Dropout", "drop", rate=0.5),
+            Sequential("inner", conv("up2", 4, 2), fake("Activation", "act", activation="tanh")),
+        )
+        remote = tconv.from_keras(model, self.client, name=self.name)
+        self.addCleanup(remote.delete)
+        first, second = remote.layers
+        z = first(self.x)
+        expected = np.tanh(second(np.where(z < 0, np.float32(0.25) * z, z)))
+        np.testing.assert_allclose(remote(self.x), expected, 1e-5, 1e-6)
+        self.assertEqual([layer.name for layer in remote.layers],
+                         [f"{self.name}.up1", f"{self.name}.up2"])
+        chain = self.client.get_chain(self.name)
+        self.assertEqual(len(chain.steps), 4)
+        self.assertEqual(list(chain.input_shape), [-1, -1, -1, 3])
+        shape = self.client.compute_output_shape(self.name, (None, 4, 4, 3))
+        self.assertEqual(shape, (None, 16, 16, 2))
+        with self.assertRaises(tconv.FailedPrecondition):
+            self.client.delete(first.name)
+
+    def test_a_model_that_cannot_be_created_leaves_nothing(self):
+        for model in (
+            Sequential("s", conv("up1", 3, 4), conv("up2", 5, 2)),  # the channels do not fit
+            Sequential("s", conv("up1", 3, 4), conv("up1", 4, 2)),  # the same name twice
+            Sequential("s", conv("up1", 3, 4), conv("up2", 4, 2, padding="full")),
+            Sequential("s", conv("up1", 3, 4), fake("LeakyReLU", "leaky", slope="steep")),
+        ):
+            with self.assertRaises(tconv.Error):
+                tconv.from_keras(model, self.client, name=self.name)
+            self.assertEqual(self.names(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
