@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs a command against a tconv-server of its own.
 
-    with_server.py SERVER [--needs MODULES] COMMAND...
+    with_server.py [--needs MODULES] SERVER COMMAND...
 
 The command gets the address of the server, which keeps its layers in memory, in place of the
 argument {target} and as TCONV_TARGET. Fails when the command fails, or the server did while it
@@ -32,8 +32,8 @@ def start(server):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("server")
     arguments.add_argument("--needs", default="")
+    arguments.add_argument("server")
     arguments.add_argument("command", nargs=argparse.REMAINDER)
     arguments = arguments.parse_args()
     modules.require(*filter(None, arguments.needs.split(",")))

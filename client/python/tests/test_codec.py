@@ -72,7 +72,8 @@ class AnswerTest(unittest.TestCase):
         self.assertIsNone(answer.array("weight_gradients.kernel"))
 
     def test_passes_over_fields_that_it_does_not_know(self):
-        unknown = b"\xf8\x07\x01" + b"\xf9\x07" + b"8" * 8 + b"\xfd\x07" + b"4" * 4 + b"\xfa\x07\x01x"
+        numbers = b"\xf8\x07\x01" + b"\xf9\x07" + b"8" * 8 + b"\xfd\x07" + b"4" * 4
+        unknown = numbers + b"\xfa\x07\x01x"
         answer = Answer(training_pb2.TrainStepResponse, unknown + self.encoded + unknown)
         np.testing.assert_array_equal(answer.array("output"), KERNEL)
 

@@ -35,9 +35,8 @@ class Sequential:
 def conv(name, channels, filters, **config):
     random = np.random.default_rng(channels)
     weights = [random.standard_normal((2, 2, filters, channels), np.float32), np.ones(filters)]
-    return fake(
-        "Conv2DTranspose", name, weights, filters=filters, kernel_size=(2, 2), strides=(2, 2), **config
-    )
+    config = {"filters": filters, "kernel_size": (2, 2), "strides": (2, 2), **config}
+    return fake("Conv2DTranspose", name, weights, **config)
 
 
 class UnsuitableModelTest(unittest.TestCase):

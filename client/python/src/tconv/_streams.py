@@ -71,7 +71,7 @@ class _Receiver:
         """The first part."""
         part = self._next()
         if part is None or part.WhichOneof("part") != "start":
-            raise _malformed("has no start")
+            raise self._malformed("has no start")
         return part.start
 
     def elements(self, size: int) -> Iterator[bytes]:
@@ -88,14 +88,14 @@ class _Receiver:
             elif part.WhichOneof("part") == "end" and self._missing_bytes == 0:
                 return self._finish(part.end)
             else:
-                raise _malformed(f"does not fit, {self._missing_bytes} bytes before its end")
-        raise _malformed("has no end")
+                raise self._malformed(f"does not fit, {self._missing_bytes} bytes before its end")
+        raise self._malformed("has no end")
 
     def only(self) -> Any:
         """The single message of an answer that is no stream."""
         message = self._next()
         if message is None or self._next() is not None:
-            raise _malformed("expected one message")
+            raise self._malformed("expected one message")
         return message
 
     def timing(self) -> ServerTiming | None:
@@ -108,7 +108,7 @@ class _Receiver:
         if summed_up.xxh3 != self._checksum.intdigest():
             raise errors.DataLoss("stream of the server: the checksum does not fit the elements")
         if self._next() is not None:
-            raise _malformed("goes on behind its end")
+            raise self._malformed("goes on behind its end")
 
     def _next(self) -> Any:
         """The next message, or None behind the last one."""
@@ -121,11 +121,11 @@ class _Receiver:
                 raise self._sender.error from None
             raise errors.from_call(failure) from None
         except DecodeError as error:
-            raise _malformed("has a message that is none") from error
+            raise self._malformed("has a message that is none") from error
 
-
-def _malformed(what: str) -> errors.Internal:
-    return errors.Internal(f"stream of the server: {what}")
+    def _malformed(self, what: str) -> errors.Internal:
+        self._call.cancel()
+        return errors.Internal(f"stream of the server: {what}")
 
 
 class ForwardStream:

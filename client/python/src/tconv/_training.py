@@ -95,11 +95,12 @@ class Training(Service):
             repeatable=True,
         )
         status = answer.message
+        slots = {slot: take_weights(answer, f"slots.{slot}") for slot in _SLOTS}
         return OptimizerStatus(
             optimizer=status.optimizer,
             keras_json=status.keras_json,
             iterations=status.iterations,
-            slots=OptimizerSlots(**{slot: take_weights(answer, f"slots.{slot}") for slot in _SLOTS}),
+            slots=OptimizerSlots(**slots),
             weights_version=status.weights_version,
         )
 
