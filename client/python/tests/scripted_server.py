@@ -27,11 +27,17 @@ class ScriptedServer(grpc.GenericRpcHandler):
     `calls` are the calls that have come: path, metadata, and the bytes of their messages.
     """
 
-    def __init__(self, *script):
+    def __init__(self, *script, credentials=None):
         self.script, self.calls = list(script), []
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((self,))
-        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        free = "127.0.0.1:0"
+        port = (
+            self._server.add_insecure_port(free)
+            if credentials is None
+            else self._server.add_secure_port(free, credentials)
+        )
+        self.target = f"127.0.0.1:{port}"
         self._server.start()
 
     def __enter__(self):
@@ -41,6 +47,9 @@ class ScriptedServer(grpc.GenericRpcHandler):
         self._server.stop(None).wait()
 
     def service(self, details):
+        if details.method.startswith("/grpc.health"):
+            return None  # then clients take it that the server serves
+
         def answer(requests, context):
             step = self.script.pop(0)
             self.calls.append((details.method, dict(details.invocation_metadata), list(requests)))

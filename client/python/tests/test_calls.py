@@ -3,6 +3,8 @@
 import contextlib
 import math
 import pathlib
+import shutil
+import subprocess
 import tempfile
 import unittest
 from unittest import mock
@@ -17,6 +19,7 @@ from tconv import _foreign
 from tconv._connection import Bearer, is_local
 from tconv.v1 import layer_pb2, tensor_pb2, training_pb2, transposed_conv_pb2
 
+DEV_CERTS = pathlib.Path(__file__).resolve().parents[3] / "deploy" / "dev_certs.sh"
 Code = grpc.StatusCode
 X = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
 FORWARD = transposed_conv_pb2.ForwardResponse(
@@ -212,6 +215,54 @@ class TokenTest(unittest.TestCase):
         for token in ("", "a b", "a\nb", "ä"):
             with self.subTest(token=token), self.assertRaises(ValueError):
                 tconv.Client(token=token)
+
+
+class ConnectionTest(unittest.TestCase):
+    def test_calls_take_turns_on_replicas(self):
+        with ScriptedServer(*[[GET]] * 30) as one, ScriptedServer(*[[GET]] * 30) as other:
+            with tconv.Client(f"ipv4:{one.target},{other.target}") as client:
+                for _ in range(30):
+                    client.get("up1")
+            self.assertEqual(len(one.calls) + len(other.calls), 30)
+            self.assertGreater(len(one.calls), 0)
+            self.assertGreater(len(other.calls), 0)
+
+    def test_a_replica_that_is_gone_is_not_missed(self):
+        with ScriptedServer() as gone:
+            pass
+        with ScriptedServer(*[[GET]] * 5) as other:
+            with tconv.Client(f"ipv4:{gone.target},{other.target}") as client:
+                for _ in range(5):
+                    self.assertEqual(client.get("up1").name, "up1")
+
+    @unittest.skipUnless(DEV_CERTS.exists() and shutil.which("openssl"), "needs certificates")
+    def test_tls_proves_who_both_sides_are(self):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([DEV_CERTS, folder], check=True, capture_output=True)
+            ca, certificate, key, server_certificate, server_key = (
+                pathlib.Path(folder, name)
+                for name in ("ca.crt", "client.crt", "client.key", "server.crt", "server.key")
+            )
+            credentials = grpc.ssl_server_credentials(
+                [(server_key.read_bytes(), server_certificate.read_bytes())],
+                ca.read_bytes(),
+                require_client_auth=True,
+            )
+            with ScriptedServer([GET], credentials=credentials) as server:
+                target = server.target.replace("127.0.0.1", "localhost")
+                for known in (
+                    tconv.tls_credentials(),
+                    tconv.tls_credentials(ca),
+                    None,
+                ):
+                    with tconv.Client(target, credentials=known, retry=AT_ONCE) as client:
+                        with self.assertRaises(tconv.Unavailable):
+                            client.get("up1")
+                known = tconv.tls_credentials(ca, certificate, key)
+                with tconv.Client(target, credentials=known) as client:
+                    self.assertEqual(client.get("up1").name, "up1")
+        with self.assertRaises(ValueError):
+            tconv.tls_credentials(certificate="client.crt")
 
 
 def stream_part(**fields):
