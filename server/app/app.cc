@@ -11,6 +11,7 @@
 #include "server/app/drain.h"
 #include "server/app/facts.h"
 #include "server/app/preload.h"
+#include "server/app/status_pages.h"
 #include "server/compute/backward_strategies.h"
 #include "server/compute/strategies.h"
 #include "server/store/open_store.h"
@@ -153,8 +154,8 @@ Status App::Listen(const ServerOptions& options) {
                                              {.services = {health_->probe_service()}}));
   }
   if (!options.metrics_address.empty()) {
-    TCONV_ASSIGN_OR_RETURN(metrics_endpoint_,
-                           MetricsEndpoint::Start(options.metrics_address, metrics_));
+    TCONV_ASSIGN_OR_RETURN(metrics_endpoint_, HttpEndpoint::Start(options.metrics_address,
+                                                                  StatusPages(*host_, metrics_)));
   }
   return OkStatus();
 }

@@ -33,8 +33,8 @@
 #include "server/rpc/training_service.h"
 #include "server/rpc/transposed_conv_service.h"
 #include "server/store/layer_store.h"
+#include "server/telemetry/http_endpoint.h"
 #include "server/telemetry/metrics.h"
-#include "server/telemetry/metrics_endpoint.h"
 
 namespace tconv::server {
 
@@ -57,7 +57,7 @@ class App {
   // Where it listens, with the ports that were bound.
   const std::vector<std::string>& addresses() const { return server_->addresses(); }
 
-  // Where the metrics can be asked for; empty: nowhere.
+  // Where the metrics and the status page can be asked for; empty: nowhere.
   std::string metrics_address() const {
     return metrics_endpoint_ == nullptr ? "" : metrics_endpoint_->address();
   }
@@ -109,7 +109,7 @@ class App {
   std::unique_ptr<InferenceServiceImpl> inference_service_;
   std::unique_ptr<GrpcServer> probe_server_;  // null: no probes
   std::unique_ptr<GrpcServer> server_;
-  std::unique_ptr<MetricsEndpoint> metrics_endpoint_;  // null: nobody can ask
+  std::unique_ptr<HttpEndpoint> metrics_endpoint_;  // null: nobody can ask
 };
 
 }  // namespace tconv::server

@@ -173,7 +173,8 @@ void AddMetricsOptions(OptionAdder& adder, ServerOptions& options) {
   adder.BeginGroup("Metrics");
   adder
       .Add("metrics-listen", options.metrics_address,
-           "Where Prometheus may GET /metrics over plain HTTP; port 0: a free one")
+           "Where Prometheus may GET /metrics, and people the status page, over plain HTTP; port "
+           "0: a free one")
       ->type_name("IP:PORT");
   adder.AddNumber("metrics-max-layers", options.call_telemetry.max_layers, 0, 100'000,
                   "Layers with metrics of their own, others are counted together");

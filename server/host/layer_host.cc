@@ -295,7 +295,7 @@ StatusOr<PartialShape> LayerHost::ComputeOutputShape(const std::string& name,
   return tconv::server::ComputeOutputShape(named.layer->settings()->config, input_shape);
 }
 
-LayerInfo LayerHost::Describe(const Layer& layer) const {
+LayerInfo LayerHost::Describe(const Layer& layer, LayerDetail detail) const {
   const auto settings = layer.settings();
   const LayerSnapshot snapshot = layer.snapshot();
   LayerInfo info;
@@ -307,20 +307,19 @@ LayerInfo LayerHost::Describe(const Layer& layer) const {
       snapshot.is_built() ? ParameterCount(info.config, snapshot.in_channels) : 0;
   info.weights_version = snapshot.weights_version;
   const auto weights = catalog_->LoadedWeightsOf(layer);
-  if (weights != nullptr) info.weight_bytes_held = weights->size_bytes();
+  if (weights == nullptr) return info;
+  info.weight_bytes_held = weights->size_bytes();
+  if (detail == LayerDetail::kPlans) info.plans = plans_.PlansOf(*weights);
   return info;
 }
 
 StatusOr<LayerInfo> LayerHost::Get(const std::string& name) {
   TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
-  LayerInfo info = Describe(*layer);
-  const auto weights = catalog_->LoadedWeightsOf(*layer);
-  if (weights != nullptr) info.plans = plans_.PlansOf(*weights);
-  return info;
+  return Describe(*layer, LayerDetail::kPlans);
 }
 
 LayerPage LayerHost::List(const std::string& after, size_t limit,
-                          const LayerRegistry::NamePredicate& includes) const {
+                          const LayerRegistry::NamePredicate& includes, LayerDetail detail) const {
   LayerPage page;
   // One more than asked for tells whether there is a next page.
   for (const auto& layer : catalog_->After(after, limit + 1, includes)) {
@@ -328,7 +327,7 @@ LayerPage LayerHost::List(const std::string& after, size_t limit,
       page.next = page.layers.back().name;
       break;
     }
-    page.layers.push_back(Describe(*layer));
+    page.layers.push_back(Describe(*layer, detail));
   }
   return page;
 }

@@ -79,9 +79,12 @@ struct LayerInfo {
   std::vector<std::shared_ptr<const CachedPlan>> plans;
 };
 
+// Whether plans are told of, too.
+enum class LayerDetail : uint8_t { kBrief, kPlans };
+
 struct LayerPage {
-  std::vector<LayerInfo> layers;  // without plans
-  std::string next;               // the `after` of the next page; empty on the last
+  std::vector<LayerInfo> layers;
+  std::string next;  // the `after` of the next page; empty on the last
 };
 
 // What the host holds.
@@ -151,9 +154,10 @@ class LayerHost {
                                             std::span<const int64_t> input_shape);
   StatusOr<LayerInfo> Get(const std::string& name);
   // Layers whose names come after `after` and satisfy `includes`, at most `limit`
-  // (> 0) of them.
+  // (> 0) of them. Does not wait for the store.
   LayerPage List(const std::string& after, size_t limit,
-                 const LayerRegistry::NamePredicate& includes) const;
+                 const LayerRegistry::NamePredicate& includes,
+                 LayerDetail detail = LayerDetail::kBrief) const;
   Status Delete(const std::string& name);
 
   // A layer as the inference protocol sees it; NOT_FOUND, and DATA_LOSS for a damaged one.
@@ -173,8 +177,8 @@ class LayerHost {
   }
   Status DeleteChain(const std::string& name) { return chains_.Delete(name); }
 
-  // As it is now, without plans.
-  LayerInfo Describe(const Layer& layer) const;
+  // As it is now.
+  LayerInfo Describe(const Layer& layer, LayerDetail detail = LayerDetail::kBrief) const;
   HostFacts facts() const;
 
   // What trains the layers. The host, and what is given, must outlive it.

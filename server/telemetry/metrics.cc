@@ -70,22 +70,24 @@ class Metrics::KnownElsewhere final : public Collectable {
 
 namespace {
 
-class Both final : public Collectable {
- public:
-  Both(std::shared_ptr<const Collectable> first, std::shared_ptr<const Collectable> second)
-      : first_(std::move(first)), second_(std::move(second)) {}
-
-  std::vector<MetricFamily> Collect() const override {
-    std::vector<MetricFamily> collected = first_->Collect();
-    std::vector<MetricFamily> others = second_->Collect();
-    std::move(others.begin(), others.end(), std::back_inserter(collected));
-    return collected;
+MetricSample SampleOf(MetricType type, const ClientMetric& metric) {
+  MetricSample sample;
+  for (const auto& label : metric.label) sample.labels.emplace(label.name, label.value);
+  switch (type) {
+    case MetricType::Counter:
+      sample.value = metric.counter.value;
+      break;
+    case MetricType::Histogram:
+      sample.value = metric.histogram.sample_sum;
+      for (const auto& bucket : metric.histogram.bucket) {
+        sample.buckets.push_back({bucket.upper_bound, bucket.cumulative_count});
+      }
+      break;
+    default:
+      sample.value = metric.gauge.value;
   }
-
- private:
-  const std::shared_ptr<const Collectable> first_;
-  const std::shared_ptr<const Collectable> second_;
-};
+  return sample;
+}
 
 }  // namespace
 
@@ -108,12 +110,23 @@ void Metrics::BeforeReading(std::function<void()> prepare) {
   known_elsewhere_->BeforeReading(std::move(prepare));
 }
 
-std::shared_ptr<Collectable> Metrics::all() const {
-  return std::make_shared<Both>(registry_, known_elsewhere_);
+std::vector<MetricFamily> Metrics::Collect() const {
+  std::vector<MetricFamily> collected = registry_->Collect();
+  std::vector<MetricFamily> others = known_elsewhere_->Collect();
+  std::move(others.begin(), others.end(), std::back_inserter(collected));
+  return collected;
 }
 
-std::string Metrics::Text() const {
-  return prometheus::TextSerializer().Serialize(all()->Collect());
+MetricSamples Metrics::Samples() const {
+  MetricSamples samples;
+  for (const MetricFamily& family : Collect()) {
+    for (const ClientMetric& metric : family.metric) {
+      samples[family.name].push_back(SampleOf(family.type, metric));
+    }
+  }
+  return samples;
 }
+
+std::string Metrics::Text() const { return prometheus::TextSerializer().Serialize(Collect()); }
 
 }  // namespace tconv::server

@@ -1,17 +1,34 @@
 // All that a server tells in numbers.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace prometheus {
-class Collectable;
+struct MetricFamily;
 class Registry;
 }  // namespace prometheus
 
 namespace tconv::server {
+
+// One number of a metric, or one histogram.
+struct MetricSample {
+  struct Bucket {
+    double upper_bound = 0;  // infinity in the last one
+    uint64_t count = 0;      // of all values up to the bound
+  };
+
+  std::map<std::string, std::string> labels;
+  double value = 0;             // of a histogram: the sum of its values
+  std::vector<Bucket> buckets;  // of a histogram
+};
+
+// By the names of the metrics.
+using MetricSamples = std::map<std::string, std::vector<MetricSample>>;
 
 // Has two kinds of metrics: those that are counted here as things happen, which
 // live in registry(), and those that somebody else knows, which are read when the
@@ -38,13 +55,14 @@ class Metrics {
 
   prometheus::Registry& registry() { return *registry_; }
 
-  // Everything, for an endpoint to collect.
-  std::shared_ptr<prometheus::Collectable> all() const;
-  // The same in Prometheus' text format.
+  // Everything, as it is now; in Prometheus' text format.
+  MetricSamples Samples() const;
   std::string Text() const;
 
  private:
   class KnownElsewhere;
+
+  std::vector<prometheus::MetricFamily> Collect() const;
 
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<KnownElsewhere> known_elsewhere_;

@@ -1,16 +1,11 @@
 // What operators see of a running server: metrics, access log, traces.
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <tconv/client.h>
 #include <tconv/v1/transposed_conv.grpc.pb.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <memory>
@@ -30,35 +25,12 @@
 namespace tconv::testing {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using ::testing::StartsWith;
 
 constexpr char kTraceparent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-// The answer of an HTTP server, all of it.
-std::string Get(const std::string& address, const std::string& path) {
-  const size_t colon = address.find(':');
-  sockaddr_in to = {};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(colon + 1))));
-  inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr);
-  const int connection = socket(AF_INET, SOCK_STREAM, 0);
-  EXPECT_EQ(connect(connection, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
-  const std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
-  EXPECT_EQ(write(connection, request.data(), request.size()),
-            static_cast<ssize_t>(request.size()));
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = read(connection, buffer, sizeof(buffer))) > 0;) {
-    answer.append(buffer, static_cast<size_t>(n));
-  }
-  close(connection);
-  return answer;
-}
 
 // The names of all metrics in a text.
 std::set<std::string> NamesIn(const std::string& text, const std::regex& name) {
@@ -131,19 +103,6 @@ TEST_F(TelemetryTest, PrometheusTakesWhatTheServerSays) {
       TCONV_PROMTOOL " check metrics <" + (folder / "metrics") + " >" + (folder / "log") + " 2>&1";
   EXPECT_EQ(std::system(command.c_str()), 0) << ReadFile(folder / "log");
   EXPECT_EQ(ReadFile(folder / "log"), "");
-}
-
-TEST(MetricsEndpointTest, AnswersWhoAsksForMetricsAndNothingElse) {
-  server::ServerOptions options;
-  options.metrics_address = "127.0.0.1:0";
-  const auto server = TestServer::Start(options);
-  const std::string& address = server->app().metrics_address();
-  EXPECT_THAT(Get(address, "/metrics"),
-              AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("\ntconv_layers 0\n"),
-                    HasSubstr("grpc_server_started_total")));
-  for (const char* path : {"/", "/etc/passwd", "/../../etc/passwd"}) {
-    EXPECT_THAT(Get(address, path), HasSubstr(" 404 Not Found\r\n")) << path;
-  }
 }
 
 TEST_F(TelemetryTest, AlertsAndDashboardAskForMetricsThatThereAre) {

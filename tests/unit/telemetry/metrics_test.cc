@@ -2,19 +2,19 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
 
 #include <string>
-
-#include "server/telemetry/metrics_endpoint.h"
-#include "tests/support/status_matchers.h"
 
 namespace tconv::server {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::IsOk;
-using ::testing::MatchesRegex;
-using testing::StatusIs;
+using ::testing::Key;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 
 TEST(MetricsTest, WhatOthersKnowIsReadWhenItIsAskedFor) {
   Metrics metrics;
@@ -49,25 +49,28 @@ TEST(MetricsTest, MetricsOfOneNameAreOneFamily) {
                                         "tconv_uses_total{by=\"b\"} 2\n"));
 }
 
-TEST(MetricsEndpointTest, ListensWhereItIsTold) {
-  const Metrics metrics;
-  const auto endpoint = MetricsEndpoint::Start("127.0.0.1:0", metrics);
-  ASSERT_THAT(endpoint, IsOk());
-  EXPECT_THAT((*endpoint)->address(), MatchesRegex("127.0.0.1:[1-9][0-9]*"));
-  EXPECT_THAT(MetricsEndpoint::Start((*endpoint)->address(), metrics),
-              StatusIs(StatusCode::kUnavailable, HasSubstr((*endpoint)->address())))
-      << "somebody listens there";
-}
-
-TEST(MetricsEndpointTest, AnAddressThatIsNoneIsRefused) {
-  const Metrics metrics;
-  for (const char* address : {"", "9464", "127.0.0.1", "127.0.0.1:1,127.0.0.1:2", "[::1]:9464"}) {
-    EXPECT_THAT(MetricsEndpoint::Start(address, metrics),
-                StatusIs(StatusCode::kInvalidArgument, HasSubstr("metrics-listen")))
-        << address;
-  }
-  EXPECT_THAT(MetricsEndpoint::Start("192.0.2.1:9464", metrics),
-              StatusIs(StatusCode::kUnavailable));
+TEST(MetricsTest, SamplesAreWhatTheTextSays) {
+  Metrics metrics;
+  metrics.AddCounter("tconv_uses_total", "Uses.", [] { return 1; }, {{"by", "a"}});
+  metrics.AddGauge("tconv_things", "Things.", [] { return 2.5; });
+  auto& histogram = prometheus::BuildHistogram()
+                        .Name("tconv_seconds")
+                        .Register(metrics.registry())
+                        .Add({}, prometheus::Histogram::BucketBoundaries{1, 10});
+  for (const double seconds : {0.5, 2.0, 3.0, 20.0}) histogram.Observe(seconds);
+  const MetricSamples samples = metrics.Samples();
+  ASSERT_THAT(samples, UnorderedElementsAre(Key("tconv_uses_total"), Key("tconv_things"),
+                                            Key("tconv_seconds")));
+  EXPECT_THAT(samples.at("tconv_uses_total").front().labels, ElementsAre(Pair("by", "a")));
+  EXPECT_EQ(samples.at("tconv_uses_total").front().value, 1);
+  EXPECT_EQ(samples.at("tconv_things").front().value, 2.5);
+  const MetricSample& times = samples.at("tconv_seconds").front();
+  EXPECT_EQ(times.value, 25.5);
+  ASSERT_EQ(times.buckets.size(), 3u);
+  EXPECT_EQ(times.buckets[0].count, 1u);
+  EXPECT_EQ(times.buckets[1].upper_bound, 10);
+  EXPECT_EQ(times.buckets[1].count, 3u);
+  EXPECT_EQ(times.buckets[2].count, 4u);
 }
 
 }  // namespace
