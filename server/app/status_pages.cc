@@ -22,8 +22,10 @@ HttpPage File(const std::string& path, const std::string& type, std::string_view
           [content](const HttpQuery&) -> StatusOr<std::string> { return std::string(content); }};
 }
 
-StatusOr<LayerSelection> SelectionOf(const HttpQuery& query) {
-  LayerSelection selection = {.part = query.Value("find"), .after = query.Value("after")};
+StatusOr<StatusSelection> SelectionOf(const HttpQuery& query) {
+  StatusSelection selection = {.part = query.Value("find"),
+                               .after = query.Value("after"),
+                               .chains_after = query.Value("chains_after")};
   const std::string limit = query.Value("limit");
   if (limit.empty()) return selection;
   const auto [end, error] =
@@ -42,7 +44,7 @@ std::vector<HttpPage> StatusPages(LayerHost& host, const Metrics& metrics) {
            [&metrics](const HttpQuery&) -> StatusOr<std::string> { return metrics.Text(); }},
           {"/status.json", "application/json",
            [&host, &metrics](const HttpQuery& query) -> StatusOr<std::string> {
-             TCONV_ASSIGN_OR_RETURN(const LayerSelection selection, SelectionOf(query));
+             TCONV_ASSIGN_OR_RETURN(const StatusSelection selection, SelectionOf(query));
              return StatusReport(host, metrics, selection);
            }},
           File("/", "text/html", kStatusPageHtml),

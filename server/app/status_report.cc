@@ -132,11 +132,13 @@ Json LayerJson(const LayerInfo& layer, const Status& health) {
           {"plans", plans}};
 }
 
-Json LayersJson(LayerHost& host, const MetricSamples& samples, const LayerSelection& selection) {
-  const LayerPage page = host.List(
-      selection.after, selection.limit,
-      [&](const std::string& name) { return name.find(selection.part) != std::string::npos; },
-      LayerDetail::kPlans);
+LayerRegistry::NamePredicate HasPart(const std::string& part) {
+  return [part](const std::string& name) { return name.find(part) != std::string::npos; };
+}
+
+Json LayersJson(LayerHost& host, const MetricSamples& samples, const StatusSelection& selection) {
+  const LayerPage page =
+      host.List(selection.after, selection.limit, HasPart(selection.part), LayerDetail::kPlans);
   Json layers = Json::array();
   for (const LayerInfo& layer : page.layers) {
     layers.push_back(LayerJson(layer, host.health().LayerStatus(layer.name)));
@@ -148,9 +150,32 @@ Json LayersJson(LayerHost& host, const MetricSamples& samples, const LayerSelect
           {"page", layers}};
 }
 
+Json StepJson(const std::variant<ChainLayer, Activation>& step) {
+  if (const auto* layer = std::get_if<ChainLayer>(&step)) return {{"layer", layer->name}};
+  return {{"activation", std::get<Activation>(step).spec().name}};
+}
+
+Json ChainsJson(const LayerHost& host, const MetricSamples& samples,
+                const StatusSelection& selection) {
+  const ChainPage page =
+      host.ListChains(selection.chains_after, selection.limit, HasPart(selection.part));
+  Json chains = Json::array();
+  for (const ChainInfo& chain : page.chains) {
+    Json steps = Json::array();
+    for (const auto& step : chain.steps) steps.push_back(StepJson(step));
+    chains.push_back({{"name", chain.name},
+                      {"steps", steps},
+                      {"weights_version", chain.weights_version},
+                      {"input_shape", chain.input_shape},
+                      {"output_shape", chain.output_shape}});
+  }
+  return {{"total", ValueOf(samples, "tconv_chains")}, {"next", page.next}, {"page", chains}};
+}
+
 }  // namespace
 
-std::string StatusReport(LayerHost& host, const Metrics& metrics, const LayerSelection& selection) {
+std::string StatusReport(LayerHost& host, const Metrics& metrics,
+                         const StatusSelection& selection) {
   const MetricSamples samples = metrics.Samples();
   const Json report = {
       {"server", ServerJson(samples)},
@@ -167,7 +192,8 @@ std::string StatusReport(LayerHost& host, const Metrics& metrics, const LayerSel
                              {{"forwards", "tconv_strategy_forwards_total"},
                               {"compute_seconds", "tconv_strategy_compute_seconds_total"}})},
       {"methods", MethodsJson(samples)},
-      {"layers", LayersJson(host, samples, selection)}};
+      {"layers", LayersJson(host, samples, selection)},
+      {"chains", ChainsJson(host, samples, selection)}};
   // Messages need not be UTF-8.
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

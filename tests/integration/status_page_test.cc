@@ -126,6 +126,25 @@ TEST_F(StatusPageTest, ManyLayersComePageByPage) {
   EXPECT_THAT(Names(Status("?find=nothing")), IsEmpty());
 }
 
+TEST_F(StatusPageTest, AChainIsShownWithItsSteps) {
+  Create("up");
+  v1::KerasObject relu;
+  relu.set_name("relu");
+  for (const char* name : {"deep", "flat"}) {
+    ASSERT_THAT(client_.CreateChain(name, {"up", relu}), IsOk());
+  }
+  const Json first = Status("?limit=1")["chains"];
+  ASSERT_EQ(first["page"].size(), 1u);
+  const Json& chain = first["page"][0];
+  EXPECT_EQ(chain["name"], "deep");
+  EXPECT_EQ(chain["steps"], (Json{{{"layer", "up"}}, {{"activation", "relu"}}}));
+  EXPECT_EQ(chain["weights_version"], 1);
+  EXPECT_EQ(chain["input_shape"], (Json{-1, -1, -1, 3}));
+  const Json second = Status("?limit=1&chains_after=deep")["chains"];
+  EXPECT_EQ(second["page"][0]["name"], "flat");
+  EXPECT_EQ(second["next"], "");
+}
+
 TEST_F(StatusPageTest, APageOfLayersHasALimit) {
   for (const char* limit : {"0", "-1", "201", "99999999999999999999", "x", "5x"}) {
     EXPECT_THAT(Ask("/status.json?limit=" + std::string(limit)),

@@ -153,28 +153,47 @@ function showLayers(report) {
   const {layers} = report;
   const notes = [["damaged", layers.damaged], ["outdated", layers.outdated]]
       .filter(([, number]) => number > 0).map(([word, number]) => `, ${count(number)} ${word}`);
-  byId("count").textContent = count(layers.total) + notes.join("");
+  byId("layer-count").textContent = count(layers.total) + notes.join("");
   const open = new Set([...document.querySelectorAll("details[open]")].map(
       (each) => each.dataset.name));
   byId("layers").replaceChildren(...layers.page.map(
       (layer) => showLayer(layer, open.has(layer.name) || layers.page.length === 1)));
-  byId("next").disabled = layers.next === "";
-  byId("next").dataset.after = layers.next;
+  offerNext("layers", layers.next);
 }
 
-let after = "";
+function showChains(report) {
+  const step = (each) => each.layer || `@${each.activation}`;
+  const open = (dims) => shape(dims.map((extent) => extent < 0 ? "any" : extent));
+  fillTable(byId("chains"), ["name", "steps", "version", "input", "output"],
+            report.chains.page.map((chain) => [
+              element("b", {}, chain.name), chain.steps.map(step).join(" → "),
+              count(chain.weights_version), open(chain.input_shape), open(chain.output_shape),
+            ]), [2]);
+  byId("chain-count").textContent = count(report.chains.total);
+  offerNext("chains", report.chains.next);
+}
+
+// `what` is "layers" or "chains"; `next` is empty on the last page.
+function offerNext(what, next) {
+  byId(`next-${what}`).disabled = next === "";
+  byId(`next-${what}`).dataset.after = next;
+}
+
+// Of the pages that are shown: what comes after these names.
+const after = {layers: "", chains: ""};
 let asked = 0;
 let answered = new Date();
 
 async function refresh() {
   const mine = ++asked;
   try {
-    const query = new URLSearchParams({find: byId("find").value, after});
+    const query = new URLSearchParams(
+        {find: byId("find").value, after: after.layers, chains_after: after.chains});
     const answer = await fetch(`status.json?${query}`);
     if (!answer.ok) throw new Error(await answer.text());
     const report = await answer.json();
     if (mine !== asked) return;  // somebody has asked for something else meanwhile
-    for (const show of [showServer, showMemory, showMethods, showLayers]) show(report);
+    for (const show of [showServer, showMemory, showMethods, showLayers, showChains]) show(report);
     answered = new Date();
   } catch (error) {
     byId("state").className = "bad";
@@ -182,15 +201,21 @@ async function refresh() {
   }
 }
 
-function goTo(name) {
-  after = name;
+function goTo(what, name) {
+  after[what] = name;
   refresh();
 }
 
+for (const what of ["layers", "chains"]) {
+  byId(`first-${what}`).addEventListener("click", () => goTo(what, ""));
+  byId(`next-${what}`).addEventListener(
+      "click", (event) => goTo(what, event.target.dataset.after));
+}
 byId("find").value = new URLSearchParams(location.search).get("find") || "";
-byId("find").addEventListener("input", () => goTo(""));
-byId("first").addEventListener("click", () => goTo(""));
-byId("next").addEventListener("click", () => goTo(byId("next").dataset.after));
+byId("find").addEventListener("input", () => {
+  after.chains = "";
+  goTo("layers", "");
+});
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 setInterval(() => document.hidden || refresh(), kRefreshMs);
 refresh();
