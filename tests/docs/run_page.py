@@ -24,6 +24,7 @@ status page are, 127.0.0.1:9464. Links to files, and to the headings in them, ha
 import argparse
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -120,8 +121,13 @@ def _lay_out(clone, build):
     (clone / "build").mkdir(parents=True)
     (clone / "build" / "release").symlink_to(build)
     for entry in ROOT.iterdir():
-        if entry.name not in ("build", ".git"):
+        if entry.name.startswith("build") or entry.name == ".git":
+            continue
+        if entry.name == "tests" or entry.is_file():
             (clone / entry.name).symlink_to(entry)
+        else:
+            # What a page builds there stays there.
+            shutil.copytree(entry, clone / entry.name, symlinks=True)
 
 
 def run_page(markdown, build):
