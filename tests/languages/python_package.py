@@ -73,7 +73,8 @@ def main():
         run(python, "-m", "pip", "install", "--quiet", "--no-index", wheel)
         check_types(package, python)
         run(python, "-m", "unittest", "discover", "--start-directory", package / "tests",
-            cwd=scratch, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "none"})
+            cwd=scratch,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "none"})
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ class UnsuitableModelTest(unittest.TestCase):
             (TypeError, "dense: expected", Sequential("s", built, fake("Dense", "dense"))),
             (ValueError, "up2: expected", Sequential("s", built, fake("Conv2DTranspose", "up2"))),
             (TypeError, "inner", Sequential("s", built, Sequential("t", fake("PReLU", "inner")))),
-            (ValueError, "s: expected at least one", Sequential("s", fake("ReLU", "relu"))),
+            (ValueError, "s: expected at least one", Sequential("s", fake("InputLayer", "in"))),
+            (ValueError, "relu: expected a", Sequential("s", fake("ReLU", "relu"), built)),
+            (
+                ValueError,
+                "act: expected float32",
+                Sequential("s", built, fake("ReLU", "act", dtype={"config": {"name": "float16"}})),
+            ),
         ):
             with self.subTest(words=words), self.assertRaisesRegex(error, words):
                 tconv.from_keras(model, NoClient())
@@ -86,7 +92,7 @@ class FromKerasTest(unittest.TestCase):
             "decoder",
             fake("InputLayer", "in"),
             conv("up1", 3, 4),
-            fake("LeakyReLU", "leaky", negative_slope=0.25),
+            fake("LeakyReLU", "leaky", negative_slope=0.25, dtype={"config": {"name": "float32"}}),
             fake("Dropout", "drop", rate=0.5),
             Sequential("inner", conv("up2", 4, 2), fake("Activation", "act", activation="tanh")),
         )

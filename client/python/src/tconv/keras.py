@@ -26,6 +26,7 @@ _CONV_TRANSPOSE = {
 _ACTIVATIONS = ("Activation", "ELU", "LeakyReLU", "ReLU", "Softmax")
 # They hand on their input, except while a model is trained.
 _NO_STEPS = (
+    "ActivityRegularization",
     "AlphaDropout",
     "Dropout",
     "GaussianDropout",
@@ -37,7 +38,7 @@ _NO_STEPS = (
     "SpatialDropout3D",
 )
 # What every layer has in its configuration.
-_BOOKKEEPING = ("name", "trainable", "dtype", "batch_input_shape", "dynamic")
+_BOOKKEEPING = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape", "dynamic")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def from_keras(
     created is deleted again.
 
     TypeError: a layer that a server cannot host. ValueError: a layer that is not built, or a
-    Sequential without any. AlreadyExists: a name is taken.
+    Sequential that is no chain. AlreadyExists: a name is taken.
     """
     client = client or Client()
     name = name or model.name
@@ -124,12 +125,25 @@ def _class_name(layer: Any) -> str:
 def _members(model: Any) -> list[Any]:
     """The layers of a Sequential, and of those within it, that are steps of a chain."""
     members = [layer for layer in _flattened(model) if _class_name(layer) not in _NO_STEPS]
-    convs = [layer for layer in members if _class_name(layer) not in _ACTIVATIONS]
-    for layer in convs:
-        _check_conv_transpose(layer)
-    if not convs:
+    dtype = None
+    for layer in members:
+        if _class_name(layer) not in _ACTIVATIONS:
+            _check_conv_transpose(layer)
+            dtype = _compute_dtype(layer)
+        elif dtype is None:
+            raise ValueError(f"{layer.name}: expected a transposed convolution before it")
+        elif _compute_dtype(layer) != dtype:
+            # A chain computes it in the type of what comes.
+            raise ValueError(f"{layer.name}: expected {dtype}, as the layer before it has")
+    if not members:
         raise ValueError(f"{model.name}: expected at least one transposed convolution")
     return members
+
+
+def _compute_dtype(layer: Any) -> str:
+    policy = layer.get_config()["dtype"]
+    name: str = policy if isinstance(policy, str) else policy["config"]["name"]
+    return name.removeprefix("mixed_")
 
 
 def _flattened(model: Any) -> Iterator[Any]:
