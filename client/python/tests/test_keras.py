@@ -1,12 +1,16 @@
 """Layers and models of Keras, without Keras."""
 
+import json
 import os
+import pathlib
 import unittest
 import uuid
 
 import numpy as np
 
 import tconv
+
+SAVED = pathlib.Path(__file__).resolve().parents[3] / "tests/golden/files/sequential-compiled"
 
 
 class FakeLayer:
@@ -111,6 +115,19 @@ class FromKerasTest(unittest.TestCase):
         self.assertEqual(shape, (None, 16, 16, 2))
         with self.assertRaises(tconv.FailedPrecondition):
             self.client.delete(first.name)
+
+    def test_a_model_of_keras_computes_what_it_computed_there(self):
+        saved = json.loads((SAVED / "config_in_archive.json").read_text())
+        layers = []
+        for layer in saved["config"]["layers"]:
+            config = dict(layer["config"])
+            files = [SAVED / f"{config['name']}__{weight}.npy" for weight in ("kernel", "bias")]
+            weights = [np.load(file) for file in files if file.exists()]
+            layers.append(fake(layer["class_name"], config.pop("name"), weights, **config))
+        remote = tconv.from_keras(Sequential("saved", *layers), self.client, name=self.name)
+        self.addCleanup(remote.delete)
+        y = remote(np.load(SAVED / "input_0.npy"))
+        np.testing.assert_allclose(y, np.load(SAVED / "output_0.npy"), 1e-5, 1e-5)
 
     def test_a_model_that_cannot_be_created_leaves_nothing(self):
         for model in (
