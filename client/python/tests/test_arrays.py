@@ -1,3 +1,8 @@
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
 import unittest
 
 import numpy as np
@@ -39,6 +44,24 @@ class BFloat16Test(unittest.TestCase):
             narrow = tconv.to_bfloat16(np.zeros(shape))
             self.assertEqual(narrow.shape, shape)
             self.assertEqual(tconv.to_float32(narrow).shape, shape)
+
+
+    def test_is_the_type_of_ml_dtypes_where_that_is_installed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            module = pathlib.Path(folder, "ml_dtypes.py")
+            module.write_text('import numpy\nbfloat16 = numpy.dtype([("theirs", "<u2")])\n')
+            script = (
+                "import ml_dtypes, numpy, tconv\n"
+                "assert tconv.bfloat16 == ml_dtypes.bfloat16\n"
+                "narrow = tconv.to_bfloat16([1.5])\n"
+                "assert narrow.dtype == ml_dtypes.bfloat16\n"
+                "assert tconv.to_float32(narrow) == 1.5\n"
+                "assert tconv.arrays.to_wire(narrow) is not None\n"
+            )
+            path = os.pathsep.join([folder, *sys.path])
+            subprocess.run(
+                [sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": path}
+            )
 
 
 class ArraysTest(unittest.TestCase):
