@@ -65,6 +65,7 @@ class Chains {
 
   StatusOr<ChainInfo> Create(const ChainDraft& draft);
   StatusOr<ChainInfo> Get(const std::string& name);
+  StatusOr<ChainInfo> Describe(const ChainRecord& chain) const;
   // Chains whose names come after `after` and satisfy `includes`, at most `limit` (> 0)
   // of them; without those of damaged layers.
   ChainPage List(const std::string& after, size_t limit,
@@ -83,7 +84,6 @@ class Chains {
   // NOT_FOUND, FAILED_PRECONDITION, DATA_LOSS about a layer; INVALID_ARGUMENT.
   StatusOr<std::vector<std::shared_ptr<Layer>>> LayersOf(const ChainDraft& draft,
                                                          ChainRecord& record);
-  StatusOr<ChainInfo> Describe(const ChainRecord& chain) const;
 
   LayerCatalog& catalog_;
   const LayerForward& layers_;

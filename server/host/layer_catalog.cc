@@ -22,6 +22,11 @@ Status LayerIsUnloaded(const std::string& name) {
                    name);
 }
 
+Status ChainHasNoWeights(const std::string& name) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "chain \"{}\" keeps nothing in memory: unload its layers", name);
+}
+
 }  // namespace
 
 Status LayerIsNotBuilt(const std::string& name) {
@@ -265,7 +270,9 @@ Status LayerCatalog::DeleteEntry(const std::string& name, EntryKind kind) {
 // ---- Loading.
 
 Status LayerCatalog::Unload(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, Find(name));
+  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, FindAny(name));
+  if (named.chain != nullptr) return ChainHasNoWeights(name);
+  const std::shared_ptr<Layer>& layer = named.layer;
   layer->set_unloaded(true);
   loaded_.Erase(layer->id());
   health_.Notify();
@@ -273,8 +280,9 @@ Status LayerCatalog::Unload(const std::string& name) {
 }
 
 Status LayerCatalog::Load(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, Find(name));
-  layer->set_unloaded(false);
+  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, FindAny(name));
+  if (named.chain != nullptr) return LoadLayersOf(*named.chain);
+  named.layer->set_unloaded(false);
   health_.Notify();
   return FindServed(name).status();
 }

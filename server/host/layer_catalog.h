@@ -145,8 +145,10 @@ class LayerCatalog final : public HealthSource {
 
   // Keeps no weights of the layer in memory from now on: whoever needs them is told UNAVAILABLE
   // until Load(). Nobody else hears of it; changes of the layer go on in the store.
+  // FAILED_PRECONDITION for a chain, which has none.
   Status Unload(const std::string& name);
-  // Serves it again, with its weights in memory when this returns. Errors of FindServed().
+  // Serves it again, with its weights in memory when this returns; of a chain all its layers.
+  // Errors of FindServed().
   Status Load(const std::string& name);
 
   // Submits `call` to `queue` once the layer or chain serves `version`, or drops it; as
@@ -180,6 +182,7 @@ class LayerCatalog final : public HealthSource {
   StatusOr<std::shared_ptr<const Weights>> WeightsOf(Layer& layer);
   StatusOr<Loaded::Built> Read(Layer& layer);
   StatusOr<std::shared_ptr<const Weights>> ReadNewest(const Layer& layer);
+  Status LoadLayersOf(const ChainRecord& chain);
   // OK when all layers of the chain are well.
   Status ChainStatus(const ChainRecord& chain) const;
   static Loaded::Built Built(std::shared_ptr<const Weights> weights);

@@ -220,9 +220,10 @@ void LayerHost::Forward(ForwardJob& job) {
 }
 
 void LayerHost::ForwardTogether(std::span<ForwardJob* const> jobs) {
-  const auto named = catalog_->FindAny(jobs.front()->layer);
+  const std::string& name = jobs.front()->layer;
+  const auto named = catalog_->FindAny(name);
   if (named.ok() && named->chain != nullptr) return chains_.ForwardTogether(*named->chain, jobs);
-  const auto served = catalog_->FindServed(jobs.front()->layer);
+  const auto served = named.ok() ? catalog_->FindServed(name) : named.status();
   if (!served.ok()) {
     for (ForwardJob* job : jobs) job->result = served.status();
     return;
@@ -351,14 +352,31 @@ std::unique_ptr<LayerTraining> LayerHost::MakeTraining(BackwardPlanCache& backwa
 }
 
 StatusOr<ModelInfo> LayerHost::DescribeModel(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const std::shared_ptr<Layer> layer, catalog_->Find(name));
-  return ModelOf(*layer, catalog_->LayerStatus(name));
+  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, catalog_->FindAny(name));
+  return DescribeModel(named);
+}
+
+StatusOr<ModelInfo> LayerHost::DescribeModel(const NamedEntry& named) const {
+  if (named.layer != nullptr) {
+    return ModelOf(*named.layer, catalog_->LayerStatus(named.layer->name()));
+  }
+  const ChainRecord& chain = *named.chain;
+  TCONV_ASSIGN_OR_RETURN(const ChainInfo info, chains_.Describe(chain));
+  return ModelInfo{.name = info.name,
+                   .id = chain.id,
+                   .version = info.weights_version,
+                   .input_shape = info.input_shape,
+                   .output_shape = info.output_shape,
+                   .dtype = info.output_dtype,
+                   .state = catalog_->LayerStatus(info.name)};
 }
 
 std::vector<ModelInfo> LayerHost::ListModels(const LayerRegistry::NamePredicate& includes) const {
   std::vector<ModelInfo> models;
-  for (const auto& layer : catalog_->After("", static_cast<size_t>(catalog_->size()), includes)) {
-    models.push_back(ModelOf(*layer, catalog_->LayerStatus(layer->name())));
+  for (const NamedEntry& named : catalog_->WithPrefix("")) {
+    if (!includes(named.name())) continue;
+    StatusOr<ModelInfo> model = DescribeModel(named);
+    if (model.ok()) models.push_back(*std::move(model));
   }
   return models;
 }

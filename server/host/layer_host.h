@@ -160,7 +160,7 @@ class LayerHost {
                  LayerDetail detail = LayerDetail::kBrief) const;
   Status Delete(const std::string& name);
 
-  // A layer as the inference protocol sees it; NOT_FOUND, and DATA_LOSS for a damaged one.
+  // A layer or chain as the inference protocol sees it; NOT_FOUND, and DATA_LOSS for a damaged one.
   StatusOr<ModelInfo> DescribeModel(const std::string& name);
   // All whose names satisfy `includes`, in their order, without the damaged ones.
   std::vector<ModelInfo> ListModels(const LayerRegistry::NamePredicate& includes) const;
@@ -196,6 +196,7 @@ class LayerHost {
       const LayerDraft& draft, const std::shared_ptr<const Weights>& weights);
   // RESOURCE_EXHAUSTED: there are as many layers and chains as there may be.
   Status CheckRoomForName() const;
+  StatusOr<ModelInfo> DescribeModel(const NamedEntry& named) const;
   StatusOr<std::unique_ptr<ForwardSession>> StreamThroughLayer(const StreamedForward& forward);
   // Stores make(layer) as the next version of the weights.
   template <typename Make>

@@ -29,6 +29,8 @@ struct Registered {
 struct NamedEntry {
   std::shared_ptr<Layer> layer;
   std::shared_ptr<const ChainRecord> chain;
+
+  const std::string& name() const { return layer != nullptr ? layer->name() : chain->name; }
 };
 
 // Also knows the names that the store cannot read a layer for, so that they are

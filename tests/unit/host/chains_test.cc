@@ -439,5 +439,32 @@ TEST_F(ChainsTest, AreListedByPages) {
               SizeIs(1));
 }
 
+TEST_F(ChainsTest, AreModelsOfTheInferenceProtocol) {
+  ChainHost host;
+  CreatePair(host);
+  const StatusOr<ModelInfo> model = host->DescribeModel("chain");
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->version, 2);
+  EXPECT_THAT(model->input_shape, ElementsAre(-1, -1, -1, 1));
+  EXPECT_THAT(model->output_shape, ElementsAre(-1, -1, -1, 1));
+  EXPECT_THAT(model->state, IsOk());
+  EXPECT_THAT(host->ListModels([](const std::string&) { return true; }), SizeIs(3));
+
+  ViewSource source(input_.view());
+  ForwardJob job("chain", source, false);
+  job.exact_version = 7;
+  host->Forward(job);
+  EXPECT_THAT(job.result,
+              StatusIs(StatusCode::kNotFound, HasSubstr("version 2, version 7 is not")));
+  EXPECT_EQ(job.facts.layer_id, model->id);
+
+  EXPECT_THAT(host->UnloadModel("chain"), StatusIs(StatusCode::kFailedPrecondition));
+  ASSERT_THAT(host->UnloadModel("b"), IsOk());
+  EXPECT_THAT(host.Forward("chain", input_.view()), StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(host->DescribeModel("chain")->state, StatusIs(StatusCode::kUnavailable));
+  ASSERT_THAT(host->LoadModel("chain"), IsOk());
+  EXPECT_THAT(host.Forward("chain", input_.view()), IsOk());
+}
+
 }  // namespace
 }  // namespace tconv::server
