@@ -1,12 +1,18 @@
 // check_manifests.mjs FILE...: checks Kubernetes manifests against the types of the npm package
-// kubernetes-models, unknown fields included, without a cluster. Run it where that package,
-// typescript and yaml are installed.
+// kubernetes-models, or for those of KServe against kserve/types.ts, unknown fields included, without
+// a cluster. Run it where that package, typescript and yaml are installed.
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const require = createRequire(`${process.cwd()}/`);
 const yaml = require("yaml");
+
+copyFileSync(new URL("kserve/types.ts", import.meta.url), "kserve_types.ts");
+const moduleOf = ({ apiVersion, kind }) =>
+  apiVersion.startsWith("serving.kserve.io/")
+    ? "./kserve_types"
+    : `kubernetes-models/${apiVersion}/${kind}`;
 
 let count = 0;
 const lines = [];
@@ -14,8 +20,9 @@ for (const file of process.argv.slice(2)) {
   for (const document of yaml.parseAllDocuments(readFileSync(file, "utf8"))) {
     const manifest = document.toJS();
     lines.push(`// ${file}: ${manifest.kind} ${manifest.metadata.name}`);
-    const module = `kubernetes-models/${manifest.apiVersion}/${manifest.kind}`;
-    lines.push(`import type { I${manifest.kind} as Kind${count} } from "${module}";`);
+    lines.push(
+      `import type { I${manifest.kind} as Kind${count} } from "${moduleOf(manifest)}";`,
+    );
     lines.push(`const manifest${count}: Kind${count} = ${JSON.stringify(manifest, null, 1)};`);
     lines.push(`void manifest${count++};`);
   }

@@ -26,14 +26,14 @@ promtool test rules alerts_test.yaml
 say "grafana.json"
 python3 -m json.tool grafana.json >/dev/null
 
-say "kubernetes"
+say "kubernetes and kserve"
 for overlay in kubernetes/overlays/*; do
   kubectl kustomize "$overlay" > "$work/$(basename "$overlay").yaml"
 done
 (
   cd "$work"
   npm install --silent --no-audit --no-fund kubernetes-models@4 typescript@5 yaml@2
-  node "$OLDPWD/check_manifests.mjs" "$work"/*.yaml
+  node "$OLDPWD/check_manifests.mjs" "$work"/*.yaml "$OLDPWD"/kserve/*.yaml
 )
 
 say "shell scripts"
