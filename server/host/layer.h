@@ -146,6 +146,11 @@ class Layer {
     MutexLock lock(state_mutex_);
     return is_deleted_;
   }
+  // Whether its weights may stay in memory.
+  bool MayBeHeld() const {
+    MutexLock lock(state_mutex_);
+    return !is_deleted_ && !is_unloaded_;
+  }
 
  private:
   static bool IsNewer(const LayerSnapshot& left, const LayerSnapshot& right) {

@@ -367,7 +367,7 @@ void LayerCatalog::Serve(Layer& layer, const std::shared_ptr<const Weights>& wei
 }
 
 void LayerCatalog::EraseUnlessKept(const Layer& layer) {
-  if (layer.is_deleted() || layer.is_unloaded()) loaded_.Erase(layer.id());
+  if (!layer.MayBeHeld()) loaded_.Erase(layer.id());
 }
 
 void LayerCatalog::Publish(Layer& layer, LayerSnapshot state) {
