@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/app/cpu_limit.h"
+#include "server/app/declared.h"
 #include "server/app/drain.h"
 #include "server/app/facts.h"
 #include "server/app/preload.h"
@@ -74,13 +75,13 @@ StatusOr<std::unique_ptr<App>> App::Start(const ServerOptions& given) {
   if (options.store.empty()) {
     TCONV_ASSIGN_OR_RETURN(options.store, PrepareDefaultStore());
   }
-  std::vector<DeclaredLayer> declared;
+  Declared declared;
   if (!options.preload.empty()) {
-    TCONV_ASSIGN_OR_RETURN(declared, ReadPreload(options.preload));
+    TCONV_ASSIGN_OR_RETURN(declared, ReadDeclared(options.preload));
   }
   auto app = std::unique_ptr<App>(new App);
   TCONV_RETURN_IF_ERROR(app->OpenHost(options));
-  TCONV_RETURN_IF_ERROR(ApplyPreload(declared, *app->host_));
+  TCONV_RETURN_IF_ERROR(Preload(declared, *app->host_));
   TCONV_RETURN_IF_ERROR(app->OpenDoor(options));
   app->MakeServices(options);
   TCONV_RETURN_IF_ERROR(app->Listen(options));
