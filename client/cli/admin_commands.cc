@@ -12,8 +12,8 @@ Command AddLogLevel(CLI::App& app) {
   auto level = std::make_shared<std::string>();
   CLI::App* parser =
       app.add_subcommand("log-level", "Tell or change from which level on the server logs");
-  parser->add_option("level", *level,
-                     "trace, debug, info, warning, error, critical or off (default: tell it)");
+  parser->add_option("level", *level, "The new one (default: tell the present one)")
+      ->type_name("trace|debug|info|warning|error|critical|off");
   return {parser, [level](Session& session) -> absl::Status {
             if (level->empty()) {
               TCONV_CLI_ASSIGN_OR_RETURN(const std::string present, session.client().GetLogLevel());

@@ -60,6 +60,9 @@ Command AddToken(CLI::App& app);
 // bench_command.cc
 Command AddBench(CLI::App& app);
 
+// completion_command.cc: of the whole tool, when all commands have been added
+Command AddCompletion(CLI::App& app);
+
 // demo_command.cc
 Command AddDemo(CLI::App& app);
 

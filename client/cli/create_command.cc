@@ -35,9 +35,11 @@ template <typename Enum>
 void AddChoice(CLI::App& parser, const std::string& flag, Enum& choice,
                const std::map<std::string, Enum>& choices, const std::string& description) {
   const auto choose = [&choice, choices](const std::string& name) { choice = choices.at(name); };
+  std::string kind;
+  for (const auto& [name, meaning] : choices) kind += (kind.empty() ? "" : "|") + name;
   parser.add_option_function<std::string>(flag, choose, description)
       ->check(CLI::IsMember(choices).description(""))
-      ->type_name("NAME");
+      ->type_name(kind);
 }
 
 void AddTypedFlags(CLI::App& parser, TypedFlags& flags) {
@@ -51,13 +53,13 @@ void AddTypedFlags(CLI::App& parser, TypedFlags& flags) {
   AddExtents(parser, "--strides", flags.strides, "Strides: 2,2 (default: all 1)");
   AddChoice<v1::Padding>(parser, "--padding", flags.padding,
                          {{"valid", v1::PADDING_VALID}, {"same", v1::PADDING_SAME}},
-                         "valid (default) or same");
+                         "What of the result is kept (default: valid)");
   AddExtents(parser, "--output-padding", flags.output_padding,
              "Paddings of the output: 1,1 (default: none, which is not zeros)");
   AddChoice<v1::DataFormat>(parser, "--data-format", flags.data_format,
                             {{"channels_last", v1::DATA_FORMAT_CHANNELS_LAST},
                              {"channels_first", v1::DATA_FORMAT_CHANNELS_FIRST}},
-                            "channels_last (default) or channels_first");
+                            "Where the channels are (default: channels_last)");
   AddExtents(parser, "--dilation-rate", flags.dilation_rate, "Dilation rates (default: all 1)");
   parser.add_option("--activation", flags.activation, "Name of an activation (default: linear)");
   parser.add_flag("--no-bias", flags.no_bias, "Without a bias");

@@ -135,7 +135,9 @@ Command AddSetTrainable(CLI::App& app) {
   CLI::App* parser =
       app.add_subcommand("set-trainable", "Freeze a layer, which then refuses steps, or thaw it");
   AddName(*parser, flags->name);
-  parser->add_option("trainable", flags->trainable, "true or false")->required();
+  parser->add_option("trainable", flags->trainable, "Whether steps may change it")
+      ->required()
+      ->type_name("true|false");
   return {parser, [flags](Session& session) -> absl::Status {
             TCONV_CLI_ASSIGN_OR_RETURN(const v1::Layer layer, session.client().SetTrainable(
                                                                   flags->name, flags->trainable));

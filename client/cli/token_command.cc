@@ -90,8 +90,9 @@ Command AddToken(CLI::App& app) {
   CLI::App* parser =
       app.add_subcommand("token", "Make a token for a server's access file; no server is called");
   parser->add_option("name", flags->name, "Who will have it, for logs")->required();
-  parser->add_option("--role", flags->role, "read, write or admin")
+  parser->add_option("--role", flags->role, "What it is good for")
       ->check(CLI::IsMember({"read", "write", "admin"}).description(""))
+      ->type_name("read|write|admin")
       ->capture_default_str();
   auto* layers = parser
                      ->add_option("--layers", flags->layers,

@@ -29,15 +29,17 @@ class OptionAdder {
   template <typename T>
   void AddChoice(const std::string& name, T& value, const std::map<std::string, T>& words,
                  const std::string& help) {
-    std::string given;
+    std::string given, kind;
     for (const auto& [word, meaning] : words) {
       if (meaning == value) given = word;
+      kind += (kind.empty() ? "" : "|") + word;
     }
     Placed(app_.add_option_function<std::string>(
                "--" + name, [&value, words](const std::string& word) { value = words.at(word); },
                help),
            name)
         ->check(CLI::IsMember(words).description(""))
+        ->type_name(kind)
         ->default_str(given);
   }
 

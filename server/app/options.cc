@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "server/app/option_adder.h"
+#include "server/app/parser.h"
 
 namespace tconv::server {
 namespace {
@@ -194,9 +195,9 @@ StatusOr<std::string> DefaultStore() {
                 "store: no home directory to keep layers in, set --store");
 }
 
-StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
-  ServerOptions options;
-  CLI::App app("Hosts Keras' transposed-convolution layers behind gRPC.", "tconv-server");
+void AddOptions(CLI::App& app, ServerOptions& options) {
+  app.name("tconv-server");
+  app.description("Hosts Keras' transposed-convolution layers behind gRPC.");
   app.footer(kFooter);
   app.set_version_flag("--version", "tconv-server " TCONV_VERSION);
   app.set_config("--config", "", "File with values for the options below")->type_name("FILE");
@@ -211,6 +212,12 @@ StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   AddLayerLimits(adder, options);
   AddLogOptions(adder, options);
   AddMetricsOptions(adder, options);
+}
+
+StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
+  ServerOptions options;
+  CLI::App app;
+  AddOptions(app, options);
   try {
     app.parse(argc, argv);
     RefuseIgnoredEnvironment(app);
