@@ -160,7 +160,7 @@ Command AddBench(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* parser = app.add_subcommand(
       "bench", "Measure latency and throughput of Forward; calls that fail are counted");
-  AddName(*parser, flags->name);
+  AddName(*parser, flags->name, kLayerOrChainHelp);
   AddExtents(*parser, "--shape", flags->shape, "Shape of the float32 input: 1,28,28,3")->required();
   parser->add_option("--concurrency", flags->concurrency, "Calls in flight at any time")
       ->check(CLI::Range(1, 1024))

@@ -24,7 +24,7 @@ std::optional<Shape> ParseExtents(const std::string& text) {
   return extents;
 }
 
-std::optional<v1::KerasObject> ParseObject(const std::string& text) {
+std::optional<v1::KerasObject> ParsedObject(const std::string& text) {
   v1::KerasObject object;
   std::istringstream words(text);
   words >> *object.mutable_name();
@@ -40,8 +40,15 @@ std::optional<v1::KerasObject> ParseObject(const std::string& text) {
 
 }  // namespace
 
-void AddName(CLI::App& parser, std::string& name) {
-  parser.add_option("name", name, "Name of the layer")->required();
+void AddName(CLI::App& parser, std::string& name, const std::string& description) {
+  parser.add_option("name", name, description)->required();
+}
+
+v1::KerasObject ParseObject(const std::string& flag, const std::string& text) {
+  std::optional<v1::KerasObject> object = ParsedObject(text);
+  if (object) return *std::move(object);
+  throw CLI::ValidationError(
+      flag, fmt::format("expected a name and JSON values like Name a=1 b=true, got {}", text));
 }
 
 CLI::Option* AddFile(CLI::App& parser, const std::string& flag, std::string& path,
@@ -63,14 +70,7 @@ CLI::Option* AddExtents(CLI::App& parser, const std::string& flag, Shape& extent
 
 CLI::Option* AddObject(CLI::App& parser, const std::string& flag, v1::KerasObject& object,
                        const std::string& description) {
-  const auto parse = [flag, &object](const std::string& text) {
-    std::optional<v1::KerasObject> parsed = ParseObject(text);
-    if (!parsed) {
-      throw CLI::ValidationError(
-          flag, fmt::format("expected a name and JSON values like Name a=1 b=true, got {}", text));
-    }
-    object = *std::move(parsed);
-  };
+  const auto parse = [flag, &object](const std::string& text) { object = ParseObject(flag, text); };
   return parser.add_option_function<std::string>(flag, parse, description)
       ->type_name("\"NAME KEY=JSON ...\"");
 }

@@ -29,6 +29,12 @@ Command AddList(CLI::App& app);
 Command AddDelete(CLI::App& app);
 Command AddHealth(CLI::App& app);
 
+// chain_commands.cc
+Command AddCreateChain(CLI::App& app);
+Command AddGetChain(CLI::App& app);
+Command AddListChains(CLI::App& app);
+Command AddDeleteChain(CLI::App& app);
+
 // admin_commands.cc
 Command AddLogLevel(CLI::App& app);
 
@@ -68,8 +74,10 @@ Command AddDemo(CLI::App& app);
 
 // Below, what several commands share.
 
-// The positional name of the layer that a command is about.
-void AddName(CLI::App& parser, std::string& name);
+// The positional name of what a command is about.
+void AddName(CLI::App& parser, std::string& name,
+             const std::string& description = "Name of the layer");
+inline constexpr char kLayerOrChainHelp[] = "Name of the layer or the chain";
 
 // An option that takes the path of a file.
 CLI::Option* AddFile(CLI::App& parser, const std::string& flag, std::string& path,
@@ -80,8 +88,11 @@ CLI::Option* AddFile(CLI::App& parser, const std::string& flag, std::string& pat
 CLI::Option* AddExtents(CLI::App& parser, const std::string& flag, Shape& extents,
                         const std::string& description);
 
-// An option that takes a name and arguments in one argument, "Adam epsilon=1e-8":
-// their values are JSON.
+// A name and arguments, "Adam epsilon=1e-8": their values are JSON. Throws a usage
+// error, which names `flag`, for other texts.
+v1::KerasObject ParseObject(const std::string& flag, const std::string& text);
+
+// An option that takes one.
 CLI::Option* AddObject(CLI::App& parser, const std::string& flag, v1::KerasObject& object,
                        const std::string& description);
 

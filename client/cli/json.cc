@@ -78,6 +78,15 @@ Json FieldValueToJson(const Message& message, const FieldDescriptor& field, int 
   return nullptr;
 }
 
+// Every field of a message, and the text in `keras_json` as what it is the text of.
+template <typename Hosted>
+Json WithKerasObject(const Hosted& hosted) {
+  Json json = ToJson(hosted);
+  Json keras = Json::parse(hosted.keras_json(), /*cb=*/nullptr, /*allow_exceptions=*/false);
+  json["keras_json"] = keras.is_discarded() ? Json() : std::move(keras);
+  return json;
+}
+
 }  // namespace
 
 Json ToJson(const Message& message) {
@@ -99,12 +108,8 @@ Json ToJson(const Message& message) {
   return json;
 }
 
-Json LayerToJson(const v1::Layer& layer) {
-  Json json = ToJson(layer);
-  Json keras = Json::parse(layer.keras_json(), /*cb=*/nullptr, /*allow_exceptions=*/false);
-  json["keras_json"] = keras.is_discarded() ? Json() : std::move(keras);
-  return json;
-}
+Json LayerToJson(const v1::Layer& layer) { return WithKerasObject(layer); }
+Json ChainToJson(const v1::Chain& chain) { return WithKerasObject(chain); }
 
 Json ErrorToJson(const absl::Status& error) {
   Json fields = Json::array();

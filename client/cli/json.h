@@ -3,6 +3,7 @@
 
 #include <absl/status/status.h>
 #include <google/protobuf/message.h>
+#include <tconv/v1/chain.pb.h>
 #include <tconv/v1/layer.pb.h>
 
 #include <nlohmann/json.hpp>
@@ -16,9 +17,10 @@ using Json = nlohmann::ordered_json;
 // absent messages as null. Integers are numbers and enums their names.
 Json ToJson(const google::protobuf::Message& message);
 
-// The same for a layer, with `keras_json` as the object it is the text of, or
-// null when Keras has no form for the layer.
+// The same for a layer or a chain, with `keras_json` as the object it is the text of,
+// or null when Keras has no form for it.
 Json LayerToJson(const v1::Layer& layer);
+Json ChainToJson(const v1::Chain& chain);
 
 // {"error": {"code": "NOT_FOUND", "message": …, "fields": [{"field": …,
 // "description": …}]}}

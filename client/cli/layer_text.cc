@@ -61,6 +61,14 @@ std::string FormatPlan(const v1::PlanInfo& plan) {
                      FormatBytes(plan.bytes_held()), FormatTable(rows));
 }
 
+std::string FormatShape(const google::protobuf::RepeatedField<int64_t>& extents) {
+  return FormatKerasShape({extents.begin(), extents.end()});
+}
+
+std::string FormatStep(const v1::ChainStep& step) {
+  return step.has_layer() ? step.layer() : fmt::format("@{}", FormatObject(step.activation()));
+}
+
 }  // namespace
 
 std::string FormatLayer(const v1::Layer& layer) {
@@ -89,6 +97,31 @@ std::string FormatLayers(const std::vector<v1::Layer>& layers) {
                     FormatBuilt(layer, layer.input_channels()),
                     FormatBuilt(layer, layer.parameter_count()),
                     FormatBuilt(layer, layer.weights_version()), config.dtype()});
+  }
+  return FormatTable(rows);
+}
+
+std::string FormatChain(const v1::Chain& chain) {
+  Rows rows = {
+      {"name", chain.name()},
+      {"input shape", FormatShape(chain.input_shape())},
+      {"output shape", FormatShape(chain.output_shape())},
+      {"output type", DataTypeName(chain.output_dtype())},
+      {"data format", FormatEnum(v1::DataFormat_Name(chain.data_format()), "DATA_FORMAT_")},
+      {"weights version", std::to_string(chain.weights_version())},
+  };
+  for (int i = 0; i < chain.steps_size(); ++i) {
+    rows.push_back({fmt::format("step {}", i + 1), FormatStep(chain.steps(i))});
+  }
+  return FormatTable(rows);
+}
+
+std::string FormatChains(const std::vector<v1::Chain>& chains) {
+  Rows rows = {{"NAME", "STEPS", "INPUT", "OUTPUT", "VERSION", "DTYPE"}};
+  for (const v1::Chain& chain : chains) {
+    rows.push_back({chain.name(), std::to_string(chain.steps_size()),
+                    FormatShape(chain.input_shape()), FormatShape(chain.output_shape()),
+                    std::to_string(chain.weights_version()), DataTypeName(chain.output_dtype())});
   }
   return FormatTable(rows);
 }

@@ -25,15 +25,6 @@ struct ForwardFlags {
   int64_t min_version = 0;
 };
 
-// A shape as Keras writes it, with None for an unknown extent.
-std::string FormatKerasShape(const Shape& shape) {
-  std::vector<std::string> extents;
-  for (const int64_t extent : shape) {
-    extents.push_back(extent < 0 ? "None" : std::to_string(extent));
-  }
-  return fmt::format("({})", fmt::join(extents, ", "));
-}
-
 absl::Status SetWeights(const WeightFlags& flags, Session& session) {
   TCONV_CLI_ASSIGN_OR_RETURN(Weights weights,
                              session.ReadWeights(flags.kernel_path, flags.bias_path));
@@ -118,8 +109,8 @@ Command AddGetWeights(CLI::App& app) {
 
 Command AddForward(CLI::App& app) {
   auto flags = std::make_shared<ForwardFlags>();
-  CLI::App* parser = app.add_subcommand("forward", "Compute the output of a layer");
-  AddName(*parser, flags->name);
+  CLI::App* parser = app.add_subcommand("forward", "Compute the output of a layer or a chain");
+  AddName(*parser, flags->name, kLayerOrChainHelp);
   AddFile(*parser, "--input", flags->input_path, "Input, batch first")->required();
   AddFile(*parser, "--output", flags->output_path, "Where to write the output")->required();
   parser->add_flag("--losses", flags->losses, "Evaluate the regularizers");
@@ -135,7 +126,7 @@ Command AddOutputShape(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   CLI::App* parser =
       app.add_subcommand("output-shape", "Tell the shape of an output without computing it");
-  AddName(*parser, flags->name);
+  AddName(*parser, flags->name, kLayerOrChainHelp);
   AddExtents(*parser, "--input-shape", flags->input_shape, kInputShapeHelp)->required();
   return {parser, [flags](Session& session) -> absl::Status {
             TCONV_CLI_ASSIGN_OR_RETURN(const Shape shape, session.client().ComputeOutputShape(

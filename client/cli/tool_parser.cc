@@ -51,7 +51,8 @@ std::vector<Command> AddCommands(CLI::App& app) {
           AddForward(app),        AddOutputShape(app),  AddGet(app),        AddList(app),
           AddDelete(app),         AddImport(app),       AddExport(app),     AddSetOptimizer(app),
           AddGetOptimizer(app),   AddSetTrainable(app), AddTrainStep(app),  AddBackward(app),
-          AddApplyGradients(app), AddHealth(app),       AddLogLevel(app),   AddToken(app),
+          AddApplyGradients(app), AddCreateChain(app),  AddGetChain(app),   AddListChains(app),
+          AddDeleteChain(app),    AddHealth(app),       AddLogLevel(app),   AddToken(app),
           AddDemo(app),           AddBench(app),        AddCompletion(app)};
 }
 

@@ -20,6 +20,14 @@ std::string SourceOf(const v1::Loss& loss) {
 
 }  // namespace
 
+std::string FormatKerasShape(const Shape& shape) {
+  std::vector<std::string> extents;
+  for (const int64_t extent : shape) {
+    extents.push_back(extent < 0 ? "None" : std::to_string(extent));
+  }
+  return fmt::format("({})", fmt::join(extents, ", "));
+}
+
 std::string FormatTensor(const Tensor& tensor) {
   return fmt::format("{} {}", DataTypeName(tensor.dtype()), ToString(tensor.shape()));
 }

@@ -11,6 +11,9 @@
 
 namespace tconv::cli {
 
+// As Keras writes it, with None for an unknown extent: "(None, 28, 28, 3)".
+std::string FormatKerasShape(const Shape& shape);
+
 // "float32 (1, 2)"
 std::string FormatTensor(const Tensor& tensor);
 // {"dtype": "float32", "shape": [1, 2]}
