@@ -29,6 +29,9 @@ Command AddList(CLI::App& app);
 Command AddDelete(CLI::App& app);
 Command AddHealth(CLI::App& app);
 
+// inspect_command.cc
+Command AddInspect(CLI::App& app);
+
 // chain_commands.cc
 Command AddCreateChain(CLI::App& app);
 Command AddGetChain(CLI::App& app);

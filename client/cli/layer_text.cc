@@ -28,7 +28,7 @@ std::string FormatBuilt(const v1::Layer& layer, int64_t value) {
   return layer.weights_version() == 0 ? "-" : std::to_string(value);
 }
 
-Rows ConfigRows(const v1::LayerConfig& config) {
+Rows GeometryRows(const v1::LayerConfig& config) {
   return {
       {"class", config.class_name()},
       {"filters", std::to_string(config.filters())},
@@ -38,6 +38,11 @@ Rows ConfigRows(const v1::LayerConfig& config) {
       {"output padding", FormatExtents(config.output_padding())},
       {"data format", FormatEnum(v1::DataFormat_Name(config.data_format()), "DATA_FORMAT_")},
       {"dilation rate", FormatExtents(config.dilation_rate())},
+  };
+}
+
+Rows OtherRows(const v1::LayerConfig& config) {
+  return {
       {"activation", FormatObject(config.activation())},
       {"use bias", config.use_bias() ? "yes" : "no"},
       {"kernel initializer", FormatObject(config.kernel_initializer())},
@@ -73,7 +78,8 @@ std::string FormatStep(const v1::ChainStep& step) {
 
 std::string FormatLayer(const v1::Layer& layer) {
   Rows rows = {{"name", layer.name()}};
-  Append(ConfigRows(layer.config()), rows);
+  Append(GeometryRows(layer.config()), rows);
+  Append(OtherRows(layer.config()), rows);
   rows.push_back({"optimizer", FormatObject(layer.optimizer())});
   rows.push_back({"input channels", FormatBuilt(layer, layer.input_channels())});
   rows.push_back({"parameters", FormatBuilt(layer, layer.parameter_count())});
@@ -84,6 +90,13 @@ std::string FormatLayer(const v1::Layer& layer) {
   std::string text = FormatTable(rows);
   for (const v1::PlanInfo& plan : layer.plans()) text += FormatPlan(plan);
   return text;
+}
+
+std::string FormatGeometry(const v1::Layer& layer) {
+  Rows rows = {{"name", layer.name()}};
+  Append(GeometryRows(layer.config()), rows);
+  rows.push_back({"input channels", FormatBuilt(layer, layer.input_channels())});
+  return FormatTable(rows);
 }
 
 std::string FormatLayers(const std::vector<v1::Layer>& layers) {

@@ -12,6 +12,9 @@ namespace tconv::cli {
 // Configuration, weights and plans, one property a line.
 std::string FormatLayer(const v1::Layer& layer);
 
+// The part of the former that says where inputs land.
+std::string FormatGeometry(const v1::Layer& layer);
+
 // A table with one layer a line.
 std::string FormatLayers(const std::vector<v1::Layer>& layers);
 

@@ -15,12 +15,14 @@
 
 namespace tconv::cli {
 
-// The standard streams. `terminal` is where progress is drawn; null: nowhere.
+// The standard streams. `terminal` is where progress is drawn; null: nowhere. Colors are
+// those of terminals.
 struct Streams {
   std::istream& in;
   std::ostream& out;
   std::ostream& err;
   std::ostream* terminal = nullptr;
+  bool out_has_colors = false;
 };
 
 // One run of one command. In every path, "-" is standard input or output.
@@ -30,6 +32,7 @@ class Session {
       : client_(std::move(client)), json_(json), streams_(streams) {}
 
   const Client& client() const { return client_; }
+  bool out_has_colors() const { return streams_.out_has_colors; }
 
   // The whole of a text file.
   // INVALID_ARGUMENT: it cannot be read.

@@ -47,13 +47,13 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 }
 
 std::vector<Command> AddCommands(CLI::App& app) {
-  return {AddCreate(app),         AddBuild(app),        AddSetWeights(app), AddGetWeights(app),
-          AddForward(app),        AddOutputShape(app),  AddGet(app),        AddList(app),
-          AddDelete(app),         AddImport(app),       AddExport(app),     AddSetOptimizer(app),
-          AddGetOptimizer(app),   AddSetTrainable(app), AddTrainStep(app),  AddBackward(app),
-          AddApplyGradients(app), AddCreateChain(app),  AddGetChain(app),   AddListChains(app),
-          AddDeleteChain(app),    AddHealth(app),       AddLogLevel(app),   AddToken(app),
-          AddDemo(app),           AddBench(app),        AddCompletion(app)};
+  return {AddCreate(app),       AddBuild(app),          AddSetWeights(app),   AddGetWeights(app),
+          AddForward(app),      AddOutputShape(app),    AddGet(app),          AddList(app),
+          AddDelete(app),       AddInspect(app),        AddImport(app),       AddExport(app),
+          AddSetOptimizer(app), AddGetOptimizer(app),   AddSetTrainable(app), AddTrainStep(app),
+          AddBackward(app),     AddApplyGradients(app), AddCreateChain(app),  AddGetChain(app),
+          AddListChains(app),   AddDeleteChain(app),    AddHealth(app),       AddLogLevel(app),
+          AddToken(app),        AddDemo(app),           AddBench(app),        AddCompletion(app)};
 }
 
 }  // namespace
