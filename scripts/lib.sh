@@ -8,6 +8,12 @@ if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 fi
 
+# install_for_tests [SECTION...]: what it takes to build and test, and these sections of packages.txt.
+install_for_tests() {
+  ./scripts/install build test "$@"
+  ./scripts/install extra || say "Tests that need a browser or Node are skipped: they cannot be installed"
+}
+
 # build PRESET [-DNAME=VALUE...] [TARGET...]: configures and builds in build/PRESET.
 # The working directory is the root of the repository.
 build() {
