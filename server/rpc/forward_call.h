@@ -18,7 +18,7 @@
 namespace tconv::server {
 
 // A Forward that is a unary call; a protocol says how it is asked for and answered.
-class UnaryForwardCall : public UnaryCall, protected WaitingForward {
+class UnaryForwardCall : public UnaryCall, public WaitingForward {
  public:
   std::string_view flow() const final { return terms().name; }
   std::chrono::system_clock::time_point deadline() const final {

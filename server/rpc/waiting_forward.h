@@ -30,8 +30,8 @@ struct ForwardTerms {
 };
 
 // The half of a QueuedCall that is the same for all Forwards: those of one layer whose inputs have
-// the same shape may be computed together, also when they came by different protocols. Used as a
-// QueuedCall is.
+// the same shape may be computed together, also when they came by different protocols. A public
+// base of such a call, by which others find it. Used as a QueuedCall is.
 class WaitingForward {
  public:
   // `host` must outlive it.

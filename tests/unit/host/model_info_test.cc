@@ -63,7 +63,7 @@ TEST(ModelInfoTest, ALayerThatIsNotBuiltTakesAnyChannels) {
 
 TEST(ModelInfoTest, TheOutputIsThatOfTheActivation) {
   LayerConfig config = LayerConfigBuilder().Filters(8).Build();
-  config.activation = Activation::Make({.name = "glu"}).value();
+  config.activation = Activation::Make({"glu", {}}).value();
   EXPECT_THAT(InfoOf(config, 3).output_shape, ElementsAre(-1, -1, -1, 4));
 }
 
