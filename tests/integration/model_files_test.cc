@@ -45,7 +45,8 @@ Tensor ReadTensor(const std::string& path) {
 void ExpectOutput(const absl::StatusOr<ForwardResult>& result, const std::string& folder,
                   const std::string& recorded) {
   ASSERT_THAT(result, IsOk());
-  const testing::GoldenCase golden{.directory = Golden(folder)};
+  testing::GoldenCase golden;
+  golden.directory = Golden(folder);
   testing::ExpectClose(result->output, golden, recorded, {{"rtol", 1e-5}, {"atol", 1e-5}});
 }
 
@@ -78,7 +79,8 @@ class ModelFilesTest : public ::testing::Test {
 
   std::vector<std::string> Names() {
     std::vector<std::string> names;
-    for (const v1::Layer& layer : client().ListAll().value()) names.push_back(layer.name());
+    const std::vector<v1::Layer> layers = client().ListAll().value();
+    for (const v1::Layer& layer : layers) names.push_back(layer.name());
     return names;
   }
 
