@@ -32,10 +32,11 @@ class ImportToolTest : public ToolTest {
   static auto NameOf(const std::string& name) { return Property(&v1::DeleteRequest::name, name); }
 
   void ExpectGet(const std::string& name, absl::StatusOr<v1::Layer> layer) {
-    absl::StatusOr<v1::GetResponse> response = layer.status();
+    absl::StatusOr<v1::GetResponse> response = v1::GetResponse();
     if (layer.ok()) {
-      response = v1::GetResponse();
       *response->mutable_layer() = *layer;
+    } else {
+      response = layer.status();
     }
     EXPECT_CALL(*connection_, Get(Property(&v1::GetRequest::name, name), _))
         .WillOnce(Return(response));
