@@ -68,6 +68,8 @@ class InferenceProtocolTest : public ::testing::TestWithParam<GoldenCase> {
     expected_ = result->output;
   }
 
+  void TearDown() override { EXPECT_THAT(client_.Delete(model()), IsOk()); }
+
   const std::string& model() const { return GetParam().id; }
 
   void ExpectSame(const ModelInferResponse& response) const {
@@ -138,7 +140,7 @@ TEST_P(InferenceProtocolTest, MetadataFitTheTensors) {
 INSTANTIATE_TEST_SUITE_P(All, InferenceProtocolTest,
                          ValuesIn(CasesOfKinds({"forward", "activation", "dtype", "realworld",
                                                 "constraint"})),
-                         [](const auto& info) { return TestNameOf(info.param); });
+                         [](const auto& tested) { return TestNameOf(tested.param); });
 
 }  // namespace
 }  // namespace tconv::testing
