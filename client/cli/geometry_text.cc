@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 
+#include "client/cli/display_width.h"
 #include "client/cli/terminal_colors.h"
 
 namespace tconv::cli {
@@ -61,8 +62,7 @@ class AxisLine {
       if (place == begin_ || place == end_) line += '|';
       if (place == drawn_) break;
       const std::string text = cell(place, place >= begin_ && place < end_);
-      // Bars of Unicode are one character wide, of three bytes.
-      line.append(text.size() > width_ ? width_ - 1 : width_ - text.size(), ' ');
+      line.append(width_ - DisplayWidth(text), ' ');
       line += text;
     }
     if (drawn_ < places_) line += kCut;

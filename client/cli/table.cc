@@ -5,31 +5,24 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
-#include <string_view>
+
+#include "client/cli/display_width.h"
 
 namespace tconv::cli {
-namespace {
-
-size_t Width(std::string_view utf8) {
-  return static_cast<size_t>(
-      std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-}  // namespace
 
 std::string FormatTable(const Rows& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (size_t column = 0; column < row.size(); ++column) {
-      widths[column] = std::max(widths[column], Width(row[column]));
+      widths[column] = std::max(widths[column], DisplayWidth(row[column]));
     }
   }
   std::string text;
   for (const auto& row : rows) {
     for (size_t column = 0; column < row.size(); ++column) {
       text += row[column];
-      if (column + 1 < row.size()) text.append(widths[column] - Width(row[column]) + 2, ' ');
+      if (column + 1 < row.size()) text.append(widths[column] - DisplayWidth(row[column]) + 2, ' ');
     }
     text += '\n';
   }

@@ -165,6 +165,8 @@ TEST_F(InspectToolTest, DrawsNoMoreThanALineHolds) {
 TEST(GeometryTextTest, ColorsWhatATerminalShows) {
   const Footprint even{.in = 2, .out = 4, .kernel = 2, .stride = 2};
   EXPECT_THAT(DrawAxis("length", even, Drawing::kColors), HasSubstr("|████|"));
+  const Footprint wide{.in = 1, .out = 11, .kernel = 11};
+  EXPECT_THAT(DrawAxis("length", wide, Drawing::kColors), HasSubstr("|  █  █  █  █"));
   EXPECT_THAT(DrawCoverage({even, even}, Drawing::kColors), HasSubstr("\x1b[48;5;255m"));
 }
 
