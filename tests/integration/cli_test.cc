@@ -141,6 +141,41 @@ TEST_F(CliTest, TellsTheKindOfFailureByTheExitCode) {
   }
 }
 
+TEST_F(CliTest, ComputesThroughAChainWhatItsLayersCompute) {
+  CreateLayer();
+  WriteFile(folder_ / "x.npy", Npy({1, 1, 1, 1}, {-2}));
+  const Outcome created =
+      Run("create-chain decoder up1 '@leaky_relu negative_slope=0.5' up1 --json");
+  ASSERT_EQ(created.exit_code, 0) << created.err;
+  const auto chain = nlohmann::json::parse(created.out);
+  EXPECT_EQ(chain["weights_version"], 2);
+  EXPECT_EQ(chain["keras_json"]["class_name"], "Sequential");
+  EXPECT_EQ(Run("output-shape decoder --input-shape None,1,3,1").out, "(None, 4, 12, 1)\n");
+
+  ASSERT_EQ(Run("forward decoder --input x.npy --output y.npy").exit_code, 0);
+  // up1 makes -1.5, -3.5, -5.5 and -7.5 of it, of which the function leaves half.
+  WriteFile(folder_ / "between.npy", Npy({1, 2, 2, 1}, {-0.75f, -1.75f, -2.75f, -3.75f}));
+  ASSERT_EQ(Run("forward up1 --input between.npy --output expected.npy").exit_code, 0);
+  EXPECT_EQ(ReadFile(folder_ / "y.npy"), ReadFile(folder_ / "expected.npy"));
+
+  const Outcome refused = Run("delete up1");
+  EXPECT_EQ(refused.exit_code, 6);
+  EXPECT_THAT(refused.err, HasSubstr("decoder"));
+  EXPECT_THAT(Run("list-chains").out, HasSubstr("decoder  3"));
+  EXPECT_EQ(Run("delete-chain decoder").exit_code, 0);
+  EXPECT_EQ(Run("delete up1").exit_code, 0);
+}
+
+TEST_F(CliTest, DrawsALayer) {
+  CreateLayer();
+  const Outcome outcome = Run("inspect up1 --png kernel.png");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("height: even, each output gets 1 tap"));
+  EXPECT_THAT(outcome.out, HasSubstr("    2  5\n    7  9\n"));
+  EXPECT_THAT(ReadFile(folder_ / "kernel.png"), HasSubstr("IHDR"));
+  EXPECT_EQ(Run("inspect up9").exit_code, 4);
+}
+
 TEST_F(CliTest, DeletesLayers) {
   CreateLayer();
   EXPECT_EQ(Run("delete up1").exit_code, 0);
