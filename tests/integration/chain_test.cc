@@ -275,13 +275,12 @@ TEST(ChainRestartTest, ChainsAreThereAfterARestart) {
 TEST(ChainGoldenTest, ASequentialOfKerasGivesItsOutput) {
   GoldenCase golden;
   golden.directory = TCONV_GOLDEN_FILES "/sequential-compiled";
-  const auto read = [&](const std::string& name) {
-    return nlohmann::json::parse(std::ifstream(golden.directory + "/" + name));
-  };
+  std::ifstream file(golden.directory + "/config_in_archive.json");
+  const nlohmann::json model = nlohmann::json::parse(file);
   const auto server = TestServer::Start();
   const Client client(server->target());
   std::vector<ChainStep> steps;
-  for (const auto& layer : read("config_in_archive.json").at("config").at("layers")) {
+  for (const auto& layer : model.at("config").at("layers")) {
     if (layer.at("class_name") == "InputLayer") continue;
     const std::string name = layer.at("config").at("name");
     ASSERT_THAT(client.Create({.name = name,
