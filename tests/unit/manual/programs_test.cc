@@ -127,8 +127,9 @@ const Program kPrograms[] = {
     {"tconv-server", ServerDocs},
 #endif
 };
-INSTANTIATE_TEST_SUITE_P(, ProgramsTest, ::testing::ValuesIn(kPrograms),
-                         [](const auto& info) { return info.index == 0 ? "Tool" : "Server"; });
+INSTANTIATE_TEST_SUITE_P(, ProgramsTest, ::testing::ValuesIn(kPrograms), [](const auto& program) {
+  return program.index == 0 ? "Tool" : "Server";
+});
 
 }  // namespace
 }  // namespace tconv::manual
