@@ -22,11 +22,6 @@ Status LayerIsUnloaded(const std::string& name) {
                    name);
 }
 
-Status ChainHasNoWeights(const std::string& name) {
-  return MakeError(StatusCode::kFailedPrecondition,
-                   "chain \"{}\" keeps nothing in memory: unload its layers", name);
-}
-
 }  // namespace
 
 Status LayerIsNotBuilt(const std::string& name) {
@@ -269,22 +264,16 @@ Status LayerCatalog::DeleteEntry(const std::string& name, EntryKind kind) {
 
 // ---- Loading.
 
-Status LayerCatalog::Unload(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, FindAny(name));
-  if (named.chain != nullptr) return ChainHasNoWeights(name);
-  const std::shared_ptr<Layer>& layer = named.layer;
-  layer->set_unloaded(true);
-  loaded_.Erase(layer->id());
+void LayerCatalog::Unload(Layer& layer) {
+  layer.set_unloaded(true);
+  loaded_.Erase(layer.id());
   health_.Notify();
-  return OkStatus();
 }
 
-Status LayerCatalog::Load(const std::string& name) {
-  TCONV_ASSIGN_OR_RETURN(const NamedEntry named, FindAny(name));
-  if (named.chain != nullptr) return LoadLayersOf(*named.chain);
-  named.layer->set_unloaded(false);
+Status LayerCatalog::Load(Layer& layer) {
+  layer.set_unloaded(false);
   health_.Notify();
-  return FindServed(name).status();
+  return FindServed(layer.name()).status();
 }
 
 // ---- Following.

@@ -145,11 +145,9 @@ class LayerCatalog final : public HealthSource {
 
   // Keeps no weights of the layer in memory from now on: whoever needs them is told UNAVAILABLE
   // until Load(). Nobody else hears of it; changes of the layer go on in the store.
-  // FAILED_PRECONDITION for a chain, which has none.
-  Status Unload(const std::string& name);
-  // Serves it again, with its weights in memory when this returns; of a chain all its layers.
-  // Errors of FindServed().
-  Status Load(const std::string& name);
+  void Unload(Layer& layer);
+  // Serves it again, with its weights in memory when this returns. Errors of FindServed().
+  Status Load(Layer& layer);
 
   // Submits `call` to `queue` once the layer or chain serves `version`, or drops it; as
   // VersionWaiters. Does not wait: a name that is not known here is looked for on a
@@ -182,7 +180,6 @@ class LayerCatalog final : public HealthSource {
   StatusOr<std::shared_ptr<const Weights>> WeightsOf(Layer& layer);
   StatusOr<Loaded::Built> Read(Layer& layer);
   StatusOr<std::shared_ptr<const Weights>> ReadNewest(const Layer& layer);
-  Status LoadLayersOf(const ChainRecord& chain);
   // OK when all layers of the chain are well.
   Status ChainStatus(const ChainRecord& chain) const;
   static Loaded::Built Built(std::shared_ptr<const Weights> weights);

@@ -78,12 +78,6 @@ void LayerCatalog::Take(const ChainRecord& record) {
   if (registered.replaced != nullptr) Retire(*registered.replaced);
 }
 
-Status LayerCatalog::LoadLayersOf(const ChainRecord& chain) {
-  TCONV_ASSIGN_OR_RETURN(const auto layers, FindLayersOf(chain));
-  for (const std::shared_ptr<Layer>& layer : layers) TCONV_RETURN_IF_ERROR(Load(layer->name()));
-  return OkStatus();
-}
-
 Status LayerCatalog::ChainStatus(const ChainRecord& chain) const {
   TCONV_ASSIGN_OR_RETURN(const auto layers, FindLayersOf(chain));
   for (const std::shared_ptr<Layer>& layer : layers) {

@@ -27,6 +27,7 @@
 #include "server/host/layer_registry.h"
 #include "server/host/layer_training.h"
 #include "server/host/model_info.h"
+#include "server/host/model_loading.h"
 #include "server/host/queued_call.h"
 #include "server/layer/geometry.h"
 #include "server/layer/layer_config.h"
@@ -164,9 +165,14 @@ class LayerHost {
   StatusOr<ModelInfo> DescribeModel(const std::string& name);
   // All whose names satisfy `includes`, in their order, without the damaged ones.
   std::vector<ModelInfo> ListModels(const LayerRegistry::NamePredicate& includes) const;
-  // As those of LayerCatalog.
-  Status LoadModel(const std::string& name) { return catalog_->Load(name); }
-  Status UnloadModel(const std::string& name) { return catalog_->Unload(name); }
+  // As in model_loading.h.
+  Status LoadModel(const std::string& name, const Caller* caller = nullptr) {
+    return tconv::server::LoadModel(*catalog_, name, caller);
+  }
+  Status UnloadModel(const std::string& name, bool with_layers = false,
+                     const Caller* caller = nullptr) {
+    return tconv::server::UnloadModel(*catalog_, name, with_layers, caller);
+  }
 
   // Of chains. Forward and what belongs to it takes their names, too.
   StatusOr<ChainInfo> CreateChain(const ChainDraft& draft);

@@ -37,7 +37,9 @@ Status CheckParameters(const inference::RepositoryModelLoadRequest& request) {
                       request.parameters().begin()->first);
 }
 
-Status CheckParameters(const inference::RepositoryModelUnloadRequest& request) {
+// Whether the layers of a chain are meant, too.
+StatusOr<bool> UnloadsDependents(const inference::RepositoryModelUnloadRequest& request) {
+  bool unloads_dependents = false;
   for (const auto& [name, parameter] : request.parameters()) {
     if (name != "unload_dependents") {
       return InvalidField("parameters", "expected \"unload_dependents\", got \"{}\"", name);
@@ -45,8 +47,9 @@ Status CheckParameters(const inference::RepositoryModelUnloadRequest& request) {
     if (!parameter.has_bool_param()) {
       return InvalidField("parameters[unload_dependents]", "expected true or false");
     }
+    unloads_dependents = parameter.bool_param();
   }
-  return OkStatus();
+  return unloads_dependents;
 }
 
 grpc::ServerUnaryReactor* FinishWithSuccess(grpc::CallbackServerContext& context) {
@@ -169,18 +172,18 @@ StatusOr<inference::RepositoryIndexResponse> InferenceServiceImpl::DoRepositoryI
 }
 
 StatusOr<inference::RepositoryModelLoadResponse> InferenceServiceImpl::DoLoad(
-    const inference::RepositoryModelLoadRequest& request, const Parts&) {
+    const inference::RepositoryModelLoadRequest& request, const Parts& parts) {
   TCONV_RETURN_IF_ERROR(CheckModelName(request));
   TCONV_RETURN_IF_ERROR(CheckParameters(request));
-  TCONV_RETURN_IF_ERROR(host_.LoadModel(request.model_name()));
+  TCONV_RETURN_IF_ERROR(host_.LoadModel(request.model_name(), &parts.caller));
   return inference::RepositoryModelLoadResponse();
 }
 
 StatusOr<inference::RepositoryModelUnloadResponse> InferenceServiceImpl::DoUnload(
-    const inference::RepositoryModelUnloadRequest& request, const Parts&) {
+    const inference::RepositoryModelUnloadRequest& request, const Parts& parts) {
   TCONV_RETURN_IF_ERROR(CheckModelName(request));
-  TCONV_RETURN_IF_ERROR(CheckParameters(request));
-  TCONV_RETURN_IF_ERROR(host_.UnloadModel(request.model_name()));
+  TCONV_ASSIGN_OR_RETURN(const bool unloads_dependents, UnloadsDependents(request));
+  TCONV_RETURN_IF_ERROR(host_.UnloadModel(request.model_name(), unloads_dependents, &parts.caller));
   return inference::RepositoryModelUnloadResponse();
 }
 

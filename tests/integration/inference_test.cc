@@ -476,6 +476,25 @@ TEST_F(InferenceAccessTest, ReadersInferAndDoNotUnload) {
   EXPECT_THAT(writer.Call(&Stub::RepositoryModelLoad, load), IsOk());
 }
 
+TEST_F(InferenceAccessTest, AChainIsLoadedAndUnloadedByWhoMayUseAllItsLayers) {
+  const Client admin(server_->target(), {.token = "operator"});
+  ASSERT_THAT(admin.CreateChain("vision-chain", {"nlp-up"}), IsOk());
+  auto unload = ForModel<inference::RepositoryModelUnloadRequest>("vision-chain");
+  (*unload.mutable_parameters())["unload_dependents"].set_bool_param(true);
+  const auto load = ForModel<inference::RepositoryModelLoadRequest>("vision-chain");
+  InferenceClient writer = Calls("writer");
+  EXPECT_THAT(writer.Call(&Stub::RepositoryModelUnload, unload),
+              StatusIs(StatusCode::kPermissionDenied));
+  EXPECT_THAT(writer.Call(&Stub::RepositoryModelLoad, load),
+              StatusIs(StatusCode::kPermissionDenied));
+  InferenceClient all = Calls("operator");
+  EXPECT_THAT(all.Call(&Stub::RepositoryModelUnload, unload), IsOk());
+  EXPECT_THAT(all.Infer(InferRequestOf("nlp-up", SmallInput())),
+              StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(all.Call(&Stub::RepositoryModelLoad, load), IsOk());
+  EXPECT_THAT(all.Infer(InferRequestOf("vision-chain", SmallInput())), IsOk());
+}
+
 TEST_F(InferenceAccessTest, ATenantSeesNothingOfOthers) {
   InferenceClient writer = Calls("writer");
   EXPECT_THAT(writer.Infer(InferRequestOf("nlp-up", SmallInput())),

@@ -106,7 +106,8 @@ TEST_P(StackTest, GivesTheBitsOfSeparateCallsWholeAndStreamed) {
     ChainHost host({.slab_bytes = slab_bytes});
     Create(host, stack);
     const Tensor input = RandomTensor(stack.input, stack.input_dtype, GetParam());
-    ForwardResult separate{.output = input.view(), .owner = nullptr};
+    ForwardResult separate;
+    separate.output = input.view();
     std::vector<double> losses;
     for (size_t i = 0; i < stack.layers.size(); ++i) {
       separate = host.Forward(std::to_string(i), separate.output, true).value();
@@ -457,13 +458,25 @@ TEST_F(ChainsTest, AreModelsOfTheInferenceProtocol) {
   EXPECT_THAT(job.result,
               StatusIs(StatusCode::kNotFound, HasSubstr("version 2, version 7 is not")));
   EXPECT_EQ(job.facts.layer_id, model->id);
+}
 
-  EXPECT_THAT(host->UnloadModel("chain"), StatusIs(StatusCode::kFailedPrecondition));
+TEST_F(ChainsTest, AreUnloadedAndLoadedWithTheirLayers) {
+  ChainHost host;
+  CreatePair(host);
+  EXPECT_THAT(host->UnloadModel("chain"),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("unload_dependents")));
+  EXPECT_THAT(host.Forward("chain", input_.view()), IsOk());
+
   ASSERT_THAT(host->UnloadModel("b"), IsOk());
   EXPECT_THAT(host.Forward("chain", input_.view()), StatusIs(StatusCode::kUnavailable));
   EXPECT_THAT(host->DescribeModel("chain")->state, StatusIs(StatusCode::kUnavailable));
   ASSERT_THAT(host->LoadModel("chain"), IsOk());
   EXPECT_THAT(host.Forward("chain", input_.view()), IsOk());
+
+  ASSERT_THAT(host->UnloadModel("chain", /*with_layers=*/true), IsOk());
+  for (const char* name : {"a", "b", "chain"}) {
+    EXPECT_THAT(host->DescribeModel(name)->state, StatusIs(StatusCode::kUnavailable)) << name;
+  }
 }
 
 }  // namespace
