@@ -76,8 +76,8 @@ class Import {
   struct Target {
     const Layer* layer = nullptr;
     std::string name;
-    std::optional<int64_t> existing_version;  // of a layer that is there
-    int64_t version = 0;                      // that the import has made; 0: none yet
+    std::optional<int64_t> existing_version = {};  // of a layer that is there
+    int64_t version = 0;                           // that the import has made; 0: none yet
   };
 
   absl::Status LookForChain() const {

@@ -90,7 +90,7 @@ class LayerRegistry {
     int64_t id = 0;
     EntryKind kind = EntryKind::kLayer;
     NamedEntry named;  // neither: damaged
-    Status damage;
+    Status damage = {};
 
     bool is_damaged() const { return named.layer == nullptr && named.chain == nullptr; }
   };

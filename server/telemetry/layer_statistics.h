@@ -72,7 +72,7 @@ class LayerStatistics {
   struct Entry {
     std::string layer;
     int64_t layer_id = 0;
-    std::vector<VersionStatistics> versions;  // oldest first
+    std::vector<VersionStatistics> versions = {};  // oldest first
   };
   using Entries = std::list<Entry>;
 
