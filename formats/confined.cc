@@ -33,6 +33,7 @@ constexpr int64_t kMostUnpacking = 16;
 constexpr int64_t kLibraryBytes = 256 << 20;
 constexpr int64_t kLeastSeconds = 10;
 constexpr int64_t kBytesPerSecond = 8 << 20;
+constexpr int64_t kMostWaiting = 10;
 // The answer has the configuration of the model, which is a text in the file.
 constexpr JsonLimits kAnswerLimits = {.bytes = size_t{256} << 20, .levels = 8};
 
@@ -60,8 +61,11 @@ void LimitSelf(int64_t file_bytes) {
   const int64_t unpacked = MostUnpackedBytes(file_bytes);
   Limit(RLIMIT_AS, AddressSpaceBytes() + unpacked + kLibraryBytes);
   Limit(RLIMIT_FSIZE, unpacked + static_cast<int64_t>(kAnswerLimits.bytes));
-  Limit(RLIMIT_CPU, kLeastSeconds + file_bytes / kBytesPerSecond);
+  const int64_t seconds = kLeastSeconds + file_bytes / kBytesPerSecond;
+  Limit(RLIMIT_CPU, seconds);
   Limit(RLIMIT_CORE, 0);
+  // Ends a reader that waits for what never comes, as for a lock that a thread of the parent had.
+  alarm(static_cast<unsigned>(std::min<int64_t>(kMostWaiting * seconds, UINT32_MAX)));
 }
 
 // What a library says when it aborts is not for whoever asked.
@@ -84,7 +88,7 @@ absl::StatusOr<Json> Read(const ConfinedReader& read, Attic& attic) {
 [[noreturn]] void BeReader(int64_t file_bytes, const ConfinedReader& read, int attic_fd,
                            int answer_fd) {
   // Handlers of the parent would act for it.
-  for (const int number : {SIGTERM, SIGINT, SIGABRT, SIGSEGV, SIGBUS, SIGXCPU, SIGXFSZ}) {
+  for (const int number : {SIGTERM, SIGINT, SIGABRT, SIGSEGV, SIGBUS, SIGXCPU, SIGXFSZ, SIGALRM}) {
     std::signal(number, SIG_DFL);
   }
   MuteStandardStreams();
@@ -105,7 +109,8 @@ absl::Status CheckEnd(pid_t reader) {
     }
   }
   if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return absl::OkStatus();
-  if (WIFSIGNALED(state) && (WTERMSIG(state) == SIGXCPU || WTERMSIG(state) == SIGKILL)) {
+  const int signal = WIFSIGNALED(state) ? WTERMSIG(state) : 0;
+  if (signal == SIGXCPU || signal == SIGKILL || signal == SIGALRM) {
     return Malformed("the file is damaged: reading it takes too long");
   }
   return Malformed("the file is damaged: it crashed its reader");

@@ -48,7 +48,8 @@ using ConfinedReader = std::function<absl::StatusOr<nlohmann::json>(Attic&)>;
 
 // Runs `read` in a process of its own, for a file of so many bytes. The process may
 // take memory for 64 MiB and sixteen times the file, which no honest file of weights
-// unpacks to, and ten seconds and one for each 8 MiB of it, of a processor.
+// unpacks to, and ten seconds and one for each 8 MiB of it, of a processor, and ten times
+// that in all.
 // INVALID_ARGUMENT with the message of the reader's error, or that it crashed.
 // INTERNAL when there can be no process.
 absl::StatusOr<Findings> RunConfined(int64_t file_bytes, const ConfinedReader& read);

@@ -99,8 +99,8 @@ void ReportImport(const std::vector<ImportedLayer>& imported, const std::string&
 }
 
 absl::Status Import(const ImportFlags& flags, Session& session) {
-  TCONV_CLI_ASSIGN_OR_RETURN(
-      Model model, session.Await("reading " + flags.path, [&] { return ReadModel(flags); }));
+  // Forks, so nothing that has threads comes before: no connection, and no progress.
+  TCONV_CLI_ASSIGN_OR_RETURN(Model model, ReadModel(flags));
   TCONV_CLI_RETURN_IF_ERROR(Select(flags.layers, model));
   if (flags.list) {
     ReportList(model, session);

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,16 @@ struct Streams {
 // One run of one command. In every path, "-" is standard input or output.
 class Session {
  public:
-  Session(Client client, bool json, Streams streams)
-      : client_(std::move(client)), json_(json), streams_(streams) {}
+  using Connect = std::function<Client()>;
 
-  const Client& client() const { return client_; }
+  Session(Connect connect, bool json, Streams streams)
+      : connect_(std::move(connect)), json_(json), streams_(streams) {}
+
+  // Made when it is first asked for: connections have threads, and a command may fork before.
+  const Client& client() {
+    if (!client_.has_value()) client_.emplace(connect_());
+    return *client_;
+  }
   bool out_has_colors() const { return streams_.out_has_colors; }
 
   // The whole of a text file.
@@ -80,7 +87,8 @@ class Session {
               const std::vector<std::string>& data_paths = {});
 
  private:
-  Client client_;
+  const Connect connect_;
+  std::optional<Client> client_;
   bool json_;
   Streams streams_;
 };

@@ -50,7 +50,8 @@ int RunTool(const std::vector<std::string>& arguments, Streams streams,
   const GlobalOptions& options = parser.options();
   const auto run = [&]() -> absl::Status {
     TCONV_CLI_ASSIGN_OR_RETURN(const ClientOptions client, ToClientOptions(options));
-    Session session(Client(connector(options.server, client)), options.json, streams);
+    const auto connect = [&] { return Client(connector(options.server, client)); };
+    Session session(connect, options.json, streams);
     return parser.command().run(session);
   };
   const absl::Status status = run();
